@@ -1,0 +1,1 @@
+"""From ``Atoms`` to the record a network reads: pairs, skin, batches."""
