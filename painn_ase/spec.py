@@ -136,7 +136,7 @@ class PolarizabilitySpec:
     Attributes
     ----------
     kind : {"latent_position", "local"}
-        ``latent_position``: Σ α0_i 1 + ν_i⊗r_i + r_i⊗ν_i (arXiv 2102.03150, eq. 16), molecules
+        ``latent_position``: Σ α0_i 1 + ν_i⊗r_i + r_i⊗ν_i (arXiv 2102.03150, 'tensorial properties'), molecules
         only. ``local``: Σ_i [α0_i 1 + Σ_k λ_k(q_i) ν_k⊗ν_k], the one for periodic systems.
     n_hidden : int or None
         Features between the gated equivariant blocks; None for F/2.
