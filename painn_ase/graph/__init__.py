@@ -1,1 +1,15 @@
 """From ``Atoms`` to the record a network reads: pairs, skin, batches."""
+
+from painn_ase.graph.from_ase import from_ase
+from painn_ase.graph.neighbors import NeighborPairs, neighbor_pairs
+from painn_ase.graph.record import AtomGraph, collate, pad_graph, split
+
+__all__ = [
+    "AtomGraph",
+    "NeighborPairs",
+    "collate",
+    "from_ase",
+    "neighbor_pairs",
+    "pad_graph",
+    "split",
+]

@@ -7,11 +7,14 @@ centre ``idx_i[e]`` along ``r_ij = r_j − r_i + S·cell`` with integer shifts `
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from painn_ase.errors import GeometryError
 
 __all__ = ["AtomGraph", "collate", "pad_graph", "split"]
 
@@ -83,3 +86,144 @@ class AtomGraph:
     def atom_counts(self) -> Tensor:
         """Number of atoms of each structure (n_systems,)."""
         return torch.bincount(self.system_idx, minlength=self.n_systems)
+
+
+# Ghost atoms stand this far apart (Å): beyond any cutoff, near enough for float32 to stay exact.
+_GHOST_SPACING = 1024.0
+
+
+def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
+    """One graph of many: structures of different size, cell and pbc side by side.
+
+    Parameters
+    ----------
+    graphs : sequence of AtomGraph
+        Each may itself hold many structures. All on one device.
+
+    Returns
+    -------
+    AtomGraph
+        Structures in the given order; no edge joins two of them.
+
+    Raises
+    ------
+    GeometryError
+        The sequence is empty.
+    """
+    if not graphs:
+        raise GeometryError("There are no graphs to collate; give at least one structure.")
+    if len(graphs) == 1:
+        return graphs[0]
+    idx_i, idx_j, system_idx = [], [], []
+    n_atoms = n_systems = 0
+    for graph in graphs:
+        idx_i.append(graph.idx_i + n_atoms)
+        idx_j.append(graph.idx_j + n_atoms)
+        system_idx.append(graph.system_idx + n_systems)
+        n_atoms += graph.n_atoms
+        n_systems += graph.n_systems
+    return AtomGraph(
+        numbers=torch.cat([g.numbers for g in graphs]),
+        positions=torch.cat([g.positions for g in graphs]),
+        cell=torch.cat([g.cell for g in graphs]),
+        pbc=torch.cat([g.pbc for g in graphs]),
+        idx_i=torch.cat(idx_i),
+        idx_j=torch.cat(idx_j),
+        shifts=torch.cat([g.shifts for g in graphs]),
+        system_idx=torch.cat(system_idx),
+        charge=torch.cat([g.charge for g in graphs]),
+    )
+
+
+def split(graph: AtomGraph) -> list[AtomGraph]:
+    """The structures of a graph one by one; the inverse of `collate`.
+
+    Parameters
+    ----------
+    graph : AtomGraph
+
+    Returns
+    -------
+    list of AtomGraph
+        ``n_systems`` graphs with one structure each, the order of atoms and edges kept.
+    """
+    if graph.n_systems == 1:
+        return [graph]
+    edge_system = graph.system_idx[graph.idx_i]
+    order = torch.argsort(edge_system, stable=True)
+    atom_counts = graph.atom_counts().tolist()
+    edge_counts = torch.bincount(edge_system, minlength=graph.n_systems).tolist()
+    starts = [0, *itertools.accumulate(atom_counts)]
+    columns = zip(
+        torch.split(graph.numbers, atom_counts),
+        torch.split(graph.positions, atom_counts),
+        torch.split(graph.idx_i[order], edge_counts),
+        torch.split(graph.idx_j[order], edge_counts),
+        torch.split(graph.shifts[order], edge_counts),
+        strict=True,
+    )
+    return [
+        AtomGraph(
+            numbers=numbers,
+            positions=positions,
+            cell=graph.cell[s : s + 1],
+            pbc=graph.pbc[s : s + 1],
+            idx_i=idx_i - starts[s],
+            idx_j=idx_j - starts[s],
+            shifts=shifts,
+            system_idx=torch.zeros_like(numbers),
+            charge=graph.charge[s : s + 1],
+        )
+        for s, (numbers, positions, idx_i, idx_j, shifts) in enumerate(columns)
+    ]
+
+
+def pad_graph(graph: AtomGraph, n_atoms: int, n_edges: int) -> AtomGraph:
+    """The same structures in tensors of a chosen size, for programs compiled to static shapes.
+
+    One ghost structure is appended last: isolated, neutral, of an element already present, its
+    atoms farther apart than any cutoff. The padding edges join two of them, where every cutoff
+    function is exactly zero, so nothing about the real structures changes.
+
+    Parameters
+    ----------
+    graph : AtomGraph
+    n_atoms : int
+        Atoms after padding; at least two more than there are.
+    n_edges : int
+        Edges after padding; at least as many as there are.
+
+    Returns
+    -------
+    AtomGraph
+        A graph with ``n_systems + 1`` structures.
+
+    Raises
+    ------
+    GeometryError
+        The sizes do not fit.
+    """
+    n_ghosts = n_atoms - graph.n_atoms
+    n_ghost_edges = n_edges - graph.n_edges
+    if n_ghosts < 2 or n_ghost_edges < 0:
+        raise GeometryError(
+            f"A graph of {graph.n_atoms} atoms and {graph.n_edges} edges does not fit into "
+            f"{n_atoms} atoms and {n_edges} edges: two ghost atoms need {graph.n_atoms + 2} atoms "
+            f"or more, and there must be {graph.n_edges} edges or more."
+        )
+    numbers = graph.numbers[:1].expand(n_ghosts)
+    positions = graph.positions.new_zeros((n_ghosts, 3))
+    positions[:, 0] = torch.arange(n_ghosts, device=graph.device) * _GHOST_SPACING
+    ghosts = AtomGraph(
+        numbers=numbers,
+        positions=positions,
+        cell=graph.cell.new_zeros((1, 3, 3)),
+        pbc=graph.pbc.new_zeros((1, 3)),
+        # One centre for all: edges stay sorted by centre.
+        idx_i=graph.idx_i.new_zeros(n_ghost_edges),
+        idx_j=graph.idx_j.new_ones(n_ghost_edges),
+        shifts=graph.shifts.new_zeros((n_ghost_edges, 3)),
+        system_idx=torch.zeros_like(numbers),
+        charge=graph.charge.new_zeros(1),
+    )
+    return collate([graph, ghosts])
