@@ -1,0 +1,117 @@
+"""The command line, ``painn-ase``: one file a sub-command, loaded only when it is asked for.
+
+What a command does lives in the packages below; here are options, tables and messages.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from painn_ase._version import __version__
+from painn_ase.errors import PaiNNError
+
+__all__ = ["app", "main"]
+
+#: Sub-command → ``module:attribute``, in the order of ``--help``: a function or a group of its own.
+COMMANDS: dict[str, str] = {
+    "demo": "painn_ase.cli.demo:demo",
+    "info": "painn_ase.cli.info:info",
+    "spectrum": "painn_ase.cli.spectrum:spectrum",
+    "harmonic": "painn_ase.cli.harmonic:harmonic",
+    "md": "painn_ase.cli.md:md",
+    "evaluate": "painn_ase.cli.evaluate:evaluate",
+    "plot": "painn_ase.cli.plot:plot",
+    "data": "painn_ase.cli.data:data",
+    "train": "painn_ase.cli.train:train",
+    "convert": "painn_ase.cli.convert:convert",
+}
+
+
+@dataclass
+class Settings:
+    """Options given before the sub-command."""
+
+    debug: bool = False
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a sub-command's file when that sub-command is named.
+
+    Sub-commands import what they need inside their functions too, so that ``--help``, which
+    imports every file, stays quick.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all sub-commands, in the order of the table."""
+        return [name for name, target in COMMANDS.items() if find_spec(target.split(":")[0])]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The sub-command called `cmd_name`, or None."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        target = getattr(importlib.import_module(module), attribute)
+        if isinstance(target, typer.Typer):
+            group = target
+        else:
+            group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            group.command(cmd_name)(target)
+        command = get_command(group)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"painn_ase {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def painn_ase(
+    ctx: typer.Context,
+    debug: bool = typer.Option(False, "--debug", help="Show the full traceback of an error."),
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """PaiNN models in ASE, and IR and Raman spectra in absolute units from their dynamics."""
+    if isinstance(ctx.obj, Settings):
+        ctx.obj.debug = debug
+
+
+def main() -> None:
+    """Run the command line; our own errors become one message and exit code 1."""
+    settings = Settings()
+    try:
+        app(obj=settings)
+    except (PaiNNError, OSError) as error:
+        if settings.debug:
+            raise
+        _show(error)
+        sys.exit(1)
+
+
+def _show(error: Exception) -> None:
+    """Print `error` to standard error, with how to see more."""
+    # not through rich: brackets and paths in the message are to arrive as they are, uncut
+    typer.secho(f"painn-ase: {type(error).__name__}: {error}", fg="red", err=True)
+    typer.secho("(`painn-ase --debug …` shows where it comes from.)", dim=True, err=True)
