@@ -35,6 +35,8 @@ class AtomGraph:
     cell : Tensor (n_systems, 3, 3), float64
         Row vectors, Å; the true cell, zero where there is none.
     pbc : Tensor (n_systems, 3), bool
+        Stays on the host whatever the device: it decides which properties exist, and asking a
+        GPU would wait for it.
     idx_i, idx_j : Tensor (n_edges,), int64
         Centre (receives) and neighbour (sends) of each edge.
     shifts : Tensor (n_edges, 3), float64
@@ -76,8 +78,9 @@ class AtomGraph:
         return self.positions.device
 
     def to(self, device: torch.device | str) -> AtomGraph:
-        """The same graph on `device`."""
-        return AtomGraph(*(getattr(self, f.name).to(device) for f in dataclasses.fields(self)))
+        """The same graph on `device` (its pbc stays on the host)."""
+        moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return AtomGraph(**{k: v if k == "pbc" else v.to(device) for k, v in moved.items()})
 
     def replace(self, **changes: Tensor) -> AtomGraph:
         """The same graph with some fields exchanged."""

@@ -21,16 +21,13 @@ class LatentPositionPolarizability(nn.Module):
     put; here r counts from the centre of mass unless the spec says otherwise.
     """
 
+    needs_origin = True
+
     def __init__(self, spec: PolarizabilitySpec, n_features: int, n_elements: int) -> None:
         super().__init__()
         self.scale, self.origin = spec.scale, spec.origin
         self.isotropic = ElementTable(spec.isotropic, n_elements)
         self.stack = build_gated_stack(n_features, spec.n_hidden, (1, 1), spec.gate_epsilon)
-
-    @property
-    def needs_origin(self) -> bool:
-        """Whether the head uses positions."""
-        return True
 
     def forward(self, features: Features, frame: Frame) -> Tensor:
         """Polarizability (n_systems, 3, 3) in e²Å²/eV, float64."""

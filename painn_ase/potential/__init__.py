@@ -1,0 +1,6 @@
+"""From a graph to a prediction: the network, its heads and their derivatives."""
+
+from painn_ase.potential.potential import AtomisticPotential
+from painn_ase.potential.prediction import Prediction
+
+__all__ = ["AtomisticPotential", "Prediction"]

@@ -1,0 +1,65 @@
+"""The record of what a potential says about one or many structures."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["Prediction"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Quantities of a batch in ASE's units, float64; None where not asked for.
+
+    Attributes
+    ----------
+    energy : Tensor (n_systems,)
+        eV.
+    energies : Tensor (n_atoms,)
+        Atomic contributions, eV.
+    forces : Tensor (n_atoms, 3)
+        −∂E/∂r, eV/Å.
+    stress : Tensor (n_systems, 3, 3)
+        (1/V) ∂E/∂ε for a symmetric strain ε, eV/Å³.
+    hessian : Tensor (n_atoms, 3, n_atoms, 3)
+        ∂²E/∂r∂r of a single structure, eV/Å².
+    dipole : Tensor (n_systems, 3)
+        e·Å.
+    charges : Tensor (n_atoms,)
+        e.
+    born_effective_charges : Tensor (n_atoms, 3, 3)
+        Z*[i, a, b] = ∂μ_a/∂r_ib, e.
+    dipole_flux : Tensor (n_systems, 3)
+        dμ/dt for the given velocities, e·Å per ASE time unit.
+    polarizability : Tensor (n_systems, 3, 3)
+        e²Å²/eV.
+    polarizability_derivatives : Tensor (n_atoms, 3, 3, 3)
+        [i, c, a, b] = ∂α_ab/∂r_ic, e²Å/eV.
+    polarizability_flux : Tensor (n_systems, 3, 3)
+        dα/dt for the given velocities, e²Å²/eV per ASE time unit.
+    """
+
+    energy: Tensor | None = None
+    energies: Tensor | None = None
+    forces: Tensor | None = None
+    stress: Tensor | None = None
+    hessian: Tensor | None = None
+    dipole: Tensor | None = None
+    charges: Tensor | None = None
+    born_effective_charges: Tensor | None = None
+    dipole_flux: Tensor | None = None
+    polarizability: Tensor | None = None
+    polarizability_derivatives: Tensor | None = None
+    polarizability_flux: Tensor | None = None
+
+    def present(self) -> dict[str, Tensor]:
+        """The quantities that were computed, by name."""
+        pairs = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        return {name: value for name, value in pairs if value is not None}
+
+    def detached(self) -> Prediction:
+        """The same numbers, free of the autograd graph."""
+        return Prediction(**{name: value.detach() for name, value in self.present().items()})
