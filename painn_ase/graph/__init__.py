@@ -3,10 +3,12 @@
 from painn_ase.graph.from_ase import from_ase
 from painn_ase.graph.neighbors import NeighborPairs, neighbor_pairs
 from painn_ase.graph.record import AtomGraph, collate, pad_graph, split
+from painn_ase.graph.verlet import VerletList
 
 __all__ = [
     "AtomGraph",
     "NeighborPairs",
+    "VerletList",
     "collate",
     "from_ase",
     "neighbor_pairs",

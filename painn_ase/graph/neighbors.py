@@ -27,6 +27,8 @@ IntArray: TypeAlias = NDArray[np.int64]
 _ALL_PAIRS_ATOMS = 64
 # Closer than this (Å) two atoms count as one: the direction of their edge is only rounding.
 _COINCIDENT = 1e-6
+# Farther out (Å; ten centimetres) float64 no longer resolves a bond, and bin numbers overflow.
+_FAR = 1e9
 # Periodic vectors of unit length that span less than this are linearly dependent.
 _FLAT = 1e-9
 # matscipy allocates one integer per bin, so a mostly empty box would cost gigabytes.
@@ -85,8 +87,9 @@ def neighbor_pairs(
     Raises
     ------
     GeometryError
-        NaN or infinite input, wrong shapes, no atoms, a periodic direction without a (linearly
-        independent) cell vector, two atoms at one place, a cell far too thin for the cutoff.
+        NaN, infinite or absurdly large input, wrong shapes, no atoms, a periodic direction
+        without a (linearly independent) cell vector, two atoms at one place, a cell far too thin
+        for the cutoff.
     """
     positions = _checked_positions(positions)
     cell = _checked_cell(cell)
@@ -237,12 +240,13 @@ def _checked_positions(positions: ArrayLike) -> FloatArray:
         raise GeometryError(f"Positions have shape {array.shape}; they must be (n_atoms, 3), in Å.")
     if not len(array):
         raise GeometryError("The structure has no atoms; at least one is needed.")
-    if not np.isfinite(array).all():
-        atoms = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if not np.abs(array).max() < _FAR:  # also true for NaN
+        atoms = np.flatnonzero(~(np.abs(array) < _FAR).all(axis=1))
         raise GeometryError(
-            f"Positions of {len(atoms)} atoms are NaN or infinite, the first is atom {atoms[0]} "
-            f"at {array[atoms[0]].tolist()}. If this happened during dynamics, the time step is "
-            f"too long or the structure has left what the model was trained on."
+            f"Positions of {len(atoms)} atoms are NaN, infinite or farther out than {_FAR:g} Å, "
+            f"the first is atom {atoms[0]} at {array[atoms[0]].tolist()}. If this happened during "
+            f"dynamics, the time step is too long or the structure has left what the model was "
+            f"trained on."
         )
     return array
 
@@ -255,8 +259,11 @@ def _checked_cell(cell: ArrayLike) -> FloatArray:
             f"The cell has shape {array.shape}; it must be (3, 3), row vectors in Å, zero where "
             f"there is none."
         )
-    if not np.isfinite(array).all():
-        raise GeometryError(f"The cell holds NaN or infinity: {array.tolist()}.")
+    if not np.abs(array).max() < _FAR:  # also true for NaN
+        raise GeometryError(
+            f"The cell holds NaN, infinity or lengths beyond {_FAR:g} Å: {array.tolist()}. Give "
+            f"finite vectors in Å, zero where there is no cell."
+        )
     return array
 
 
