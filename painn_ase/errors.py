@@ -15,6 +15,7 @@ __all__ = [
     "ModelFileError",
     "NonFiniteError",
     "PaiNNError",
+    "PaiNNWarning",
     "SpecError",
     "TrajectoryError",
     "UnknownElementError",
@@ -65,3 +66,7 @@ class TrajectoryError(PaiNNError, OSError):
 
 class MissingDependencyError(PaiNNError, ImportError):
     """An optional package is not installed; the message says how to install it."""
+
+
+class PaiNNWarning(UserWarning):
+    """Advice about a result that is given but should be read with care."""

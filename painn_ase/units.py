@@ -31,6 +31,8 @@ boltzmann_constant: float = _c.k / _c.e
 #: ASE's unit of time, Å·√(amu/eV), in femtoseconds
 ase_time_to_fs: float = 1e-10 * math.sqrt(_c.atomic_mass / _c.e) * 1e15
 fs_to_ase_time: float = 1.0 / ase_time_to_fs
+#: velocities and fluxes: x per ASE time → x per femtosecond
+per_ase_time_to_per_fs: float = 1.0 / ase_time_to_fs
 ev_to_invcm: float = _c.e / (_c.h * _c.c) / 100.0
 #: √(eV/(Å²·amu)), the unit of √(Hessian/mass), in cm⁻¹
 sqrt_ev_per_angstrom2_amu_to_invcm: float = (
