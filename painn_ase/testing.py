@@ -1,0 +1,103 @@
+"""Tools for tests and benchmarks, ours and other people's: random potentials, tolerances, checks.
+
+Public, so that a package that builds on this one can test itself with the same means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from painn_ase.errors import SpecError
+from painn_ase.potential import AtomisticPotential
+from painn_ase.spec import (
+    ChargesSpec,
+    DipoleSpec,
+    EnergySpec,
+    HeadsSpec,
+    ModelSpec,
+    PaiNNSpec,
+    PolarizabilitySpec,
+)
+
+__all__ = ["TOLERANCES", "Tolerance", "random_potential"]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two evaluations of the same thing may differ: |a − b| ≤ atol + rtol·max|b|."""
+
+    rtol: float
+    atol: float
+
+
+#: One table for all numeric tests, by dtype of the network. Positions and sums are float64
+#: in both; float32 rounding of the network leaves about 1e-6 relative.
+TOLERANCES: dict[torch.dtype, Tolerance] = {
+    torch.float32: Tolerance(rtol=1e-5, atol=1e-5),
+    torch.float64: Tolerance(rtol=1e-10, atol=1e-11),
+}
+
+_HEADS: Mapping[str, Any] = {
+    "energy": EnergySpec(),
+    "dipole": DipoleSpec(),
+    "dipole:local": DipoleSpec(kind="local"),
+    "polarizability": PolarizabilitySpec(),
+    "polarizability:local": PolarizabilitySpec(kind="local"),
+    "charges": ChargesSpec(),
+}
+
+
+def random_potential(
+    n_features: int = 128,
+    n_interactions: int = 3,
+    n_rbf: int = 20,
+    cutoff: float = 5.0,
+    heads: Sequence[str] = ("energy",),
+    elements: Sequence[int] = (1, 6, 7, 8),
+    seed: int = 0,
+    *,
+    dtype: torch.dtype = torch.float32,
+    **representation: Any,
+) -> AtomisticPotential:
+    """A potential with random weights, the same for the same arguments everywhere.
+
+    Parameters
+    ----------
+    n_features, n_interactions, n_rbf, cutoff
+        As in :class:`~painn_ase.spec.PaiNNSpec`; further keywords go there too.
+    heads : sequence of str
+        From "energy", "dipole", "dipole:local", "polarizability", "polarizability:local",
+        "charges".
+    elements : sequence of int
+        Atomic numbers.
+    seed : int
+        The global random state of torch is left as it was.
+    dtype : torch.dtype
+
+    Raises
+    ------
+    SpecError
+        For unknown heads or impossible sizes.
+    """
+    if unknown := [h for h in heads if h not in _HEADS]:
+        raise SpecError(f"unknown heads {unknown}; allowed are {', '.join(_HEADS)}.")
+    chosen = {name.partition(":")[0]: _HEADS[name] for name in heads}
+    spec = ModelSpec(
+        elements=tuple(sorted(set(elements))),
+        heads=HeadsSpec(**chosen),
+        representation=PaiNNSpec(n_features, n_interactions, n_rbf, cutoff, **representation),
+        name="random",
+        description=f"random weights, seed {seed}; not trained on anything",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        potential = AtomisticPotential(spec)
+        # Xavier leaves biases at zero; nonzero ones exercise the terms a trained model has.
+        for name, parameter in potential.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.uniform_(parameter, -0.1, 0.1)
+    return potential.to(dtype).eval().requires_grad_(False)
