@@ -1,0 +1,147 @@
+"""Frames as tensors: pair lists computed once, batches cut out by index with no per-frame work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from painn_ase.errors import DataError
+from painn_ase.graph.neighbors import neighbor_pairs
+from painn_ase.graph.record import AtomGraph
+from painn_ase.training.frames import LABELS, Frame, label_shape
+
+__all__ = ["Batch", "FrameTensors", "Labels"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a batch; NaN where a frame has none, None where no frame has any.
+
+    Attributes
+    ----------
+    energy : Tensor (n_systems,) or None
+    forces : Tensor (n_atoms, 3) or None
+    stress, polarizability : Tensor (n_systems, 3, 3) or None
+    dipole : Tensor (n_systems, 3) or None
+    """
+
+    energy: Tensor | None = None
+    forces: Tensor | None = None
+    stress: Tensor | None = None
+    dipole: Tensor | None = None
+    polarizability: Tensor | None = None
+
+    def present(self) -> dict[str, Tensor]:
+        """The labels there are, by name."""
+        pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: value for name, value in pairs if value is not None}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Structures with their labels."""
+
+    graph: AtomGraph
+    labels: Labels
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on `device`."""
+        labels = {name: value.to(device) for name, value in self.labels.present().items()}
+        return Batch(self.graph.to(device), Labels(**labels))
+
+
+class FrameTensors:
+    """All frames of a part in a few flat tensors, from which batches are gathered.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    cutoff : float
+        Of the pair lists, Å.
+    labels : sequence of str
+        Labels to carry along.
+    """
+
+    def __init__(self, frames: Sequence[Frame], cutoff: float, labels: Sequence[str]) -> None:
+        if not frames:
+            raise DataError("a part of the data is empty; give it at least one frame.")
+        pairs = [neighbor_pairs(f.positions, f.cell, f.pbc, cutoff) for f in frames]
+        self.n_frames = len(frames)
+        self.n_atoms = torch.tensor([f.n_atoms for f in frames])
+        self.n_edges = torch.tensor([len(p.idx_i) for p in pairs])
+        self._first_atom = torch.cumsum(self.n_atoms, 0) - self.n_atoms
+        self._first_edge = torch.cumsum(self.n_edges, 0) - self.n_edges
+        self._numbers = _joined([f.numbers for f in frames], torch.int64)
+        self._positions = _joined([f.positions for f in frames], torch.float64)
+        self._idx_i = _joined([p.idx_i for p in pairs], torch.int64)
+        self._idx_j = _joined([p.idx_j for p in pairs], torch.int64)
+        self._shifts = _joined([p.shifts for p in pairs], torch.float64)
+        self._cell = torch.from_numpy(np.stack([f.cell for f in frames]))
+        self._pbc = torch.from_numpy(np.stack([f.pbc for f in frames]))
+        self._charge = torch.tensor([f.charge for f in frames], dtype=torch.float64)
+        self._labels = {name: _label_tensor(frames, name) for name in labels}
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all frames have the same atoms in the same order and the same pairs."""
+        n, e = int(self.n_atoms[0]), int(self.n_edges[0])
+        if bool((self.n_atoms != n).any()) or bool((self.n_edges != e).any()):
+            return False
+        if e == 0 or bool(self._pbc.any()):
+            return False
+        return all(
+            bool((t.reshape(self.n_frames, -1) == t.reshape(self.n_frames, -1)[0]).all())
+            for t in (self._numbers, self._idx_i, self._idx_j, self._charge)
+        )
+
+    def batch(self, indices: Sequence[int] | Tensor) -> Batch:
+        """The frames `indices` as one batch."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        n_atoms, n_edges = self.n_atoms[chosen], self.n_edges[chosen]
+        atoms = _ragged(self._first_atom[chosen], n_atoms)
+        edges = _ragged(self._first_edge[chosen], n_edges)
+        offset = torch.repeat_interleave(torch.cumsum(n_atoms, 0) - n_atoms, n_edges)
+        graph = AtomGraph(
+            numbers=self._numbers[atoms],
+            positions=self._positions[atoms],
+            cell=self._cell[chosen],
+            pbc=self._pbc[chosen],
+            idx_i=self._idx_i[edges] + offset,
+            idx_j=self._idx_j[edges] + offset,
+            shifts=self._shifts[edges],
+            system_idx=torch.repeat_interleave(torch.arange(len(chosen)), n_atoms),
+            charge=self._charge[chosen],
+        )
+        rows = {
+            name: value[atoms if name == "forces" else chosen]
+            for name, value in self._labels.items()
+        }
+        return Batch(graph, Labels(**rows))
+
+
+def _ragged(first: Tensor, counts: Tensor) -> Tensor:
+    """Concatenated ranges first[k] .. first[k] + counts[k]."""
+    start = torch.cumsum(counts, 0) - counts
+    return torch.repeat_interleave(first - start, counts) + torch.arange(int(counts.sum()))
+
+
+def _joined(arrays: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
+    return torch.from_numpy(np.concatenate(arrays)).to(dtype)
+
+
+def _label_tensor(frames: Sequence[Frame], name: str) -> Tensor:
+    """One label of all frames, NaN where it is missing; per atom for forces."""
+    if name not in LABELS:
+        raise DataError(f"unknown label {name!r}; allowed are {', '.join(LABELS)}.")
+    values = []
+    for frame in frames:
+        value = frame.label(name)
+        if value is None:
+            value = np.full(label_shape(name, frame.n_atoms), np.nan)
+        values.append(value)
+    joined = np.concatenate(values) if name == "forces" else np.stack(values)
+    return torch.from_numpy(joined)

@@ -1,0 +1,312 @@
+"""The configuration of a training run: typed records that a TOML file fills.
+
+A file needs no more than a data path and, with polarizabilities, their unit::
+
+    name = "ethanol"
+    [data]
+    path = "ethanol.extxyz"
+    [data.units]
+    polarizability = "Angstrom^3"
+
+Every key is a field of a record below; an unknown key is an error that names those allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from painn_ase.errors import MissingDependencyError, SpecError
+from painn_ase.spec import PaiNNSpec, from_dict, to_dict
+from painn_ase.training.readers import KeysSpec, UnitsSpec
+
+__all__ = [
+    "DataSpec",
+    "HeadChoice",
+    "LossSpec",
+    "OptimizerSpec",
+    "RuntimeSpec",
+    "ScheduleSpec",
+    "TrainConfig",
+    "read_config",
+]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which frames, and how they are divided.
+
+    Attributes
+    ----------
+    path : str
+        File of labelled frames; relative paths count from the configuration file.
+    keys : KeysSpec
+    units : UnitsSpec
+    n_train, n_validation, n_test : int or None
+        Sizes of the parts; None for 80 %, 10 % and all the rest.
+    split_seed : int
+        Seed of the division.
+    split_file : str or None
+        A stored ``split.json`` to use instead.
+    reference_energies : dict
+        Element symbol → energy of the free atom, eV; empty for least squares.
+    """
+
+    path: str
+    keys: KeysSpec = field(default_factory=KeysSpec)
+    units: UnitsSpec = field(default_factory=UnitsSpec)
+    n_train: int | None = None
+    n_validation: int | None = None
+    n_test: int | None = None
+    split_seed: int = 0
+    split_file: str | None = None
+    reference_energies: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """Forms of the heads; which heads there are follows from the labels and the loss.
+
+    Attributes
+    ----------
+    dipole, polarizability : str
+        ``auto`` takes the form with positions for molecules and the local form if any frame is
+        periodic.
+    """
+
+    dipole: Literal["auto", "latent_charge", "local"] = "auto"
+    polarizability: Literal["auto", "latent_position", "local"] = "auto"
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """Weights of the loss, and its form.
+
+    Each term is the mean over components of the squared error in units of the label's spread in
+    the training part, so that the weights need no change with units; the energy counts per atom.
+
+    Attributes
+    ----------
+    energy, forces, stress, dipole, polarizability : float
+        Weights; 0 leaves a label out.
+    huber_delta : float or None
+        Errors beyond this many spreads count linearly; None for the square throughout.
+    """
+
+    energy: float = 0.1
+    forces: float = 1.0
+    stress: float = 0.1
+    dipole: float = 0.1
+    polarizability: float = 0.1
+    huber_delta: float | None = None
+
+    def __post_init__(self) -> None:
+        weights = [getattr(self, f.name) for f in dataclasses.fields(self)][:5]
+        if min(weights) < 0 or max(weights) == 0:
+            raise SpecError(f"loss weights must be >= 0 and not all zero; got {weights}.")
+        if self.huber_delta is not None and self.huber_delta <= 0:
+            raise SpecError(f"huber_delta must be positive; got {self.huber_delta}.")
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """AdamW, clipping and the averaged weights.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Highest rate, reached after the warm-up.
+    batch_size : int
+        Structures per step, per device.
+    weight_decay : float
+    clip_norm : float or None
+        Largest norm of the gradient.
+    ema_decay : float
+        Decay of the exponential average of the weights that is validated and exported; 0 for none.
+    """
+
+    learning_rate: float = 1e-3
+    batch_size: int = 10
+    weight_decay: float = 0.0
+    clip_norm: float | None = 10.0
+    ema_decay: float = 0.999
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0 or self.batch_size < 1 or not 0 <= self.ema_decay < 1:
+            raise SpecError(
+                "learning_rate must be positive, batch_size at least 1, ema_decay in [0, 1); got "
+                f"{self.learning_rate}, {self.batch_size}, {self.ema_decay}."
+            )
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """How the learning rate goes and when training ends.
+
+    Attributes
+    ----------
+    kind : {"cosine", "plateau"}
+        ``cosine`` falls to ``final_factor`` times the rate at the last epoch; ``plateau`` halves it
+        after ``patience`` validations without improvement.
+    epochs : int
+    warmup_steps : int
+        Linear rise from zero.
+    final_factor : float
+    patience : int
+        Of the plateau schedule, in validations.
+    early_stop : int or None
+        End after this many validations without improvement.
+    validate_every : int
+        Epochs between validations.
+    checkpoint_every : int
+        Epochs between checkpoints.
+    """
+
+    kind: Literal["cosine", "plateau"] = "cosine"
+    epochs: int = 300
+    warmup_steps: int = 500
+    final_factor: float = 1e-3
+    patience: int = 20
+    early_stop: int | None = None
+    validate_every: int = 1
+    checkpoint_every: int = 5
+
+    def __post_init__(self) -> None:
+        counts = (self.epochs, self.validate_every, self.checkpoint_every, self.patience)
+        if min(counts) < 1 or self.warmup_steps < 0 or not 0 <= self.final_factor <= 1:
+            raise SpecError(
+                "epochs, validate_every, checkpoint_every and patience must be at least 1, "
+                f"warmup_steps >= 0, final_factor in [0, 1]; got {self}."
+            )
+
+
+@dataclass(frozen=True)
+class RuntimeSpec:
+    """Where and how it runs; nothing here changes what is learnt beyond rounding.
+
+    Attributes
+    ----------
+    accelerator : str
+        As Lightning names them: "cpu", "gpu", "auto".
+    devices : int
+        More than one trains data-parallel (DDP).
+    dtype : str
+        Of the network while training and in the file.
+    compile : {"auto", "always", "never"}
+        One compiled function for loss and gradients, where all structures are alike; "auto" when
+        the run is long enough to pay for the compiler.
+    threads : int or None
+        CPU threads of each process; None leaves torch's setting.
+    progress : bool
+        Show the progress bar.
+    tensorboard : bool
+        Write TensorBoard's log beside the CSV one.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    dtype: Literal["float32", "float64"] = "float32"
+    compile: Literal["auto", "always", "never"] = "auto"
+    threads: int | None = None
+    progress: bool = True
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes
+    ----------
+    name : str
+        Of the model; also the name of its file.
+    data : DataSpec
+    network : PaiNNSpec
+    heads : HeadChoice
+    loss : LossSpec
+    optimizer : OptimizerSpec
+    schedule : ScheduleSpec
+    runtime : RuntimeSpec
+    output : str or None
+        Folder of the run; None for ``runs/<name>``.
+    seed : int
+        Seed of weights and order; a committee's members count up from it.
+    n_models : int
+        Size of the committee.
+    description, licence, citation : str
+        For the reader of the model file.
+    """
+
+    name: str
+    data: DataSpec
+    network: PaiNNSpec = field(default_factory=PaiNNSpec)
+    heads: HeadChoice = field(default_factory=HeadChoice)
+    loss: LossSpec = field(default_factory=LossSpec)
+    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
+    schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
+    runtime: RuntimeSpec = field(default_factory=RuntimeSpec)
+    output: str | None = None
+    seed: int = 0
+    n_models: int = 1
+    description: str = ""
+    licence: str = ""
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or any(c in self.name for c in "/\\"):
+            raise SpecError(f"name must be a plain, non-empty file name; got {self.name!r}.")
+        if self.n_models < 1:
+            raise SpecError(f"n_models must be at least 1; got {self.n_models}.")
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run."""
+        return Path(self.output) if self.output else Path("runs") / self.name
+
+    def replace(self, **changes: Any) -> TrainConfig:
+        """The same configuration with some fields exchanged."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready dictionary."""
+        return to_dict(self)
+
+
+def read_config(path: str | Path) -> TrainConfig:
+    """The configuration in a TOML file, its data paths made relative to the file's folder.
+
+    Raises
+    ------
+    SpecError
+        For a file that is missing or no TOML, and for unknown, missing or impossible keys.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"cannot read the configuration {path}: {error}.") from error
+    config: TrainConfig = from_dict(TrainConfig, _parse_toml(path, text), str(path))
+    data = config.data
+    beside = {"path": str(path.parent / data.path)}
+    if data.split_file is not None:
+        beside["split_file"] = str(path.parent / data.split_file)
+    return config.replace(data=dataclasses.replace(data, **beside))
+
+
+def _parse_toml(path: Path, text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError as error:
+            raise MissingDependencyError(
+                "reading TOML needs tomli on this Python: pip install 'painn_ase[train]'."
+            ) from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path} is not valid TOML: {error}.") from error

@@ -1,0 +1,341 @@
+"""Readers of labelled frames: extxyz and everything else ASE reads, ASE databases, ``.npz``.
+
+Each reader yields raw records (a structure and a mapping of named values); one place then applies
+the key map and the units and checks shapes and finiteness. Labels are taken as stored: forces are
+never altered by constraints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.db import connect
+from ase.io import iread
+
+from painn_ase import units as u
+from painn_ase.errors import DataError
+from painn_ase.training.frames import LABELS, FloatArray, Frame
+
+__all__ = ["KeysSpec", "UnitsSpec", "read_frames"]
+
+_ENERGY = {
+    "eV": 1.0,
+    "kcal/mol": u.kcal_per_mol_to_ev,
+    "kJ/mol": u.kj_per_mol_to_ev,
+    "Hartree": u.hartree_to_ev,
+}
+_LENGTH = {"Angstrom": 1.0, "Bohr": u.bohr_to_angstrom}
+_DIPOLE = {"e*Angstrom": 1.0, "Debye": u.debye_to_e_angstrom, "a.u.": u.e_bohr_to_e_angstrom}
+_POLARIZABILITY = {
+    "e^2*Angstrom^2/eV": 1.0,
+    "Angstrom^3": u.angstrom3_to_e2_angstrom2_per_ev,
+    "a.u.": u.bohr3_to_e2_angstrom2_per_ev,
+}
+_STRESS = {"eV/Angstrom^3": 1.0, "GPa": 1.0 / u.ev_per_angstrom3_to_gpa}
+_FORCE = {
+    "eV/Angstrom": 1.0,
+    "kcal/mol/Angstrom": u.kcal_per_mol_to_ev,
+    "Hartree/Bohr": u.hartree_to_ev / u.bohr_to_angstrom,
+    "Hartree/Angstrom": u.hartree_to_ev,
+}
+
+#: Names under which files of the MD17 family and its relatives keep things, the first found wins.
+_NPZ_NAMES = {
+    "positions": ("positions", "coords", "R"),
+    "numbers": ("atomic_numbers", "nuclear_charges", "numbers", "z", "Z"),
+    "energy": ("energy", "energies", "E"),
+    "forces": ("forces", "F"),
+    "stress": ("stress",),
+    "dipole": ("dipole", "dipoles", "D"),
+    "polarizability": ("polarizability", "polarizabilities"),
+    "charge": ("charge", "total_charge", "Q"),
+    "cell": ("cell", "lattice"),
+}
+
+
+@dataclass(frozen=True)
+class KeysSpec:
+    """Under which key the file keeps each label; None for the format's usual name.
+
+    Attributes
+    ----------
+    energy, forces, stress, dipole, polarizability, charge : str or None
+        A key that is named here must exist in at least one frame.
+    positions, numbers : str or None
+        For ``.npz`` files only.
+    """
+
+    energy: str | None = None
+    forces: str | None = None
+    stress: str | None = None
+    dipole: str | None = None
+    polarizability: str | None = None
+    charge: str | None = None
+    positions: str | None = None
+    numbers: str | None = None
+
+
+@dataclass(frozen=True)
+class UnitsSpec:
+    """The units of the file.
+
+    Attributes
+    ----------
+    energy, length, dipole : str
+    forces, stress : str or None
+        None for the file's energy unit per length and per volume.
+    polarizability : str or None
+        Has no default: files disagree by a factor of 14.4, so a file with polarizabilities needs
+        it stated.
+    """
+
+    energy: Literal["eV", "kcal/mol", "kJ/mol", "Hartree"] = "eV"
+    length: Literal["Angstrom", "Bohr"] = "Angstrom"
+    forces: (
+        Literal["eV/Angstrom", "kcal/mol/Angstrom", "Hartree/Bohr", "Hartree/Angstrom"] | None
+    ) = None
+    stress: Literal["eV/Angstrom^3", "GPa"] | None = None
+    dipole: Literal["e*Angstrom", "Debye", "a.u."] = "e*Angstrom"
+    polarizability: Literal["Angstrom^3", "a.u.", "e^2*Angstrom^2/eV"] | None = None
+
+    def factor(self, label: str) -> float:
+        """What a value of `label` in the file is multiplied with to reach the package's unit.
+
+        Raises
+        ------
+        DataError
+            For a polarizability whose unit was not stated.
+        """
+        energy, length = _ENERGY[self.energy], _LENGTH[self.length]
+        if label == "forces":
+            return _FORCE[self.forces] if self.forces else energy / length
+        if label == "stress":
+            return _STRESS[self.stress] if self.stress else energy / length**3
+        if label == "dipole":
+            return _DIPOLE[self.dipole]
+        if label == "polarizability":
+            if self.polarizability is None:
+                raise DataError(
+                    "the file has polarizabilities but their unit is not stated; set "
+                    "[data.units] polarizability to one of "
+                    f"{', '.join(map(repr, _POLARIZABILITY))}."
+                )
+            return _POLARIZABILITY[self.polarizability]
+        return {"energy": energy, "length": length, "charge": 1.0}[label]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A structure and the named values found beside it, as the file has them."""
+
+    atoms: Atoms
+    values: Mapping[str, Any]
+
+
+def read_frames(
+    path: str | Path,
+    keys: KeysSpec | None = None,
+    units: UnitsSpec | None = None,
+    labels: Sequence[str] = LABELS,
+) -> list[Frame]:
+    """Labelled frames of a file, in the package's units.
+
+    Parameters
+    ----------
+    path : path
+        ``.extxyz``/``.xyz``, ``.traj`` and whatever else ASE reads; ``.db`` (ASE database, also
+        as SchNetPack writes it); ``.npz`` in the MD17/rMD17 style.
+    keys : KeysSpec
+        Where the labels are, if not under their usual names.
+    units : UnitsSpec
+        Units of the file.
+    labels : sequence of str
+        Labels to read; others are left alone.
+
+    Raises
+    ------
+    DataError
+        For a file that is missing, empty or unreadable, a key that no frame has (the message lists
+        those there are), a wrong shape, or a value that is not finite.
+    """
+    path, keys, units = Path(path), keys or KeysSpec(), units or UnitsSpec()
+    if unknown := sorted(set(labels) - set(LABELS)):
+        raise DataError(f"unknown label(s) {', '.join(unknown)}; allowed are {', '.join(LABELS)}.")
+    if not path.is_file():
+        raise DataError(f"{path} is not a file; give a path to labelled frames.")
+    records = list(_records(path, keys))
+    if not records:
+        raise DataError(f"{path} holds no frames.")
+    _check_named_keys(path, keys, records)
+    return [_frame(f"{path.name}[{n}]", r, keys, units, labels) for n, r in enumerate(records)]
+
+
+def _records(path: Path, keys: KeysSpec) -> Iterator[_Record]:
+    if path.suffix == ".npz":
+        return _npz_records(path, keys)
+    if path.suffix == ".db":
+        return _database_records(path)
+    return _ase_records(path)
+
+
+def _ase_records(path: Path) -> Iterator[_Record]:
+    """Frames of any format ASE reads; the values are info, arrays and calculator results."""
+    file_format = "extxyz" if path.suffix in (".xyz", ".extxyz") else None
+    try:
+        for atoms in iread(str(path), index=":", format=file_format):
+            results = atoms.calc.results if atoms.calc is not None else {}
+            arrays = {
+                k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")
+            }
+            yield _Record(atoms, {**atoms.info, **arrays, **results})
+    except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise DataError(f"ASE cannot read {path}: {error}") from error
+    except Exception as error:  # ASE's UnknownFileTypeError and XYZError share no base class
+        raise DataError(f"ASE cannot read {path}: {type(error).__name__}: {error}") from error
+
+
+def _database_records(path: Path) -> Iterator[_Record]:
+    """Rows of an ASE database; the values are key-value pairs, data and calculator results."""
+    try:
+        with connect(str(path)) as database:
+            for row in database.select():
+                atoms = row.toatoms()
+                results = atoms.calc.results if atoms.calc is not None else {}
+                yield _Record(atoms, {**row.key_value_pairs, **row.data, **results})
+    except Exception as error:  # sqlite3 and ASE raise many unrelated classes
+        raise DataError(f"{path} is not an ASE database: {error}") from error
+
+
+def _npz_records(path: Path, keys: KeysSpec) -> Iterator[_Record]:
+    """Frames of one archive of arrays with the frames along the first axis."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is not a readable .npz file without pickles: {error}") from error
+    found = {what: _npz_array(path, arrays, what, keys) for what in _NPZ_NAMES}
+    positions, numbers = found["positions"], found["numbers"]
+    if positions is None or numbers is None or positions.ndim != 3:
+        raise DataError(
+            f"{path} needs positions (n_frames, n_atoms, 3) and atomic numbers; it has "
+            f"{_listing(arrays)}. Name them in [data.keys] positions and numbers."
+        )
+    n_frames = len(positions)
+    numbers = np.broadcast_to(numbers, (n_frames, positions.shape[1]))
+    cells = found["cell"]
+    for name in (*LABELS, "charge"):
+        value = found[name]
+        if value is not None and len(value) != n_frames:
+            raise DataError(f"{path}: {name} has {len(value)} entries for {n_frames} frames.")
+    for n in range(n_frames):
+        real = numbers[n] > 0  # rows padded to the largest structure carry the number 0
+        cell = None if cells is None else np.broadcast_to(cells, (n_frames, 3, 3))[n]
+        values = {}
+        for name in (*LABELS, "charge"):
+            if (array := found[name]) is not None:
+                values[name] = array[n][real] if name == "forces" else array[n]
+        atoms = Atoms(
+            numbers[n][real], positions[n][real], cell=cell, pbc=None if cell is None else True
+        )
+        yield _Record(atoms, values)
+
+
+def _npz_array(
+    path: Path, arrays: Mapping[str, np.ndarray], what: str, keys: KeysSpec
+) -> np.ndarray | None:
+    """The array that holds `what`, by the key map or by its usual names."""
+    named = getattr(keys, what, None)
+    if named is not None and named not in arrays:
+        raise DataError(f"{path} has no array {named!r} for {what}; it has {_listing(arrays)}.")
+    for name in (named,) if named else _NPZ_NAMES[what]:
+        if name in arrays:
+            return arrays[name]
+    return None
+
+
+def _listing(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {np.shape(v)}" for k, v in sorted(values.items())) or "no values"
+
+
+def _check_named_keys(path: Path, keys: KeysSpec, records: Sequence[_Record]) -> None:
+    """Fail when a key of the key map stands in no frame: it is most likely misspelt."""
+    if path.suffix == ".npz":
+        return  # checked while the arrays were looked up
+    present = {name for record in records for name in record.values}
+    for field in fields(keys):
+        named = getattr(keys, field.name)
+        if named is not None and named not in present:
+            raise DataError(
+                f"{path}: no frame has the key {named!r} for {field.name}; the file has "
+                f"{', '.join(sorted(present)) or 'no labels at all'}."
+            )
+
+
+def _frame(
+    source: str, record: _Record, keys: KeysSpec, units: UnitsSpec, labels: Sequence[str]
+) -> Frame:
+    """`record` with its labels converted and checked."""
+    atoms, npz = record.atoms, "charge" in record.values and ".npz" in source
+    length = units.factor("length")
+    found: dict[str, FloatArray] = {}
+    for name in labels:
+        key = name if ".npz" in source else (getattr(keys, name) or name)
+        raw = record.values.get(key)
+        if raw is not None:
+            found[name] = _label(source, name, key, raw, len(atoms)) * units.factor(name)
+    charge_key = "charge" if npz else (keys.charge or "charge")
+    charge = _label(source, "charge", charge_key, record.values.get(charge_key, 0.0), len(atoms))
+    positions = np.asarray(atoms.positions, dtype=np.float64) * length
+    if len(atoms) == 0:
+        raise DataError(f"{source} has no atoms.")
+    if not np.isfinite(positions).all() or not np.isfinite(atoms.cell.array).all():
+        raise DataError(f"{source}: positions or cell are not finite; remove or repair the frame.")
+    return Frame(
+        numbers=np.asarray(atoms.numbers, dtype=np.int64),
+        positions=positions,
+        cell=np.asarray(atoms.cell.array, dtype=np.float64) * length,
+        pbc=np.asarray(atoms.pbc, dtype=np.bool_),
+        charge=float(charge),
+        energy=float(found["energy"]) if "energy" in found else None,
+        forces=found.get("forces"),
+        stress=found.get("stress"),
+        dipole=found.get("dipole"),
+        polarizability=found.get("polarizability"),
+        source=source,
+    )
+
+
+def _label(source: str, name: str, key: str, raw: Any, n_atoms: int) -> FloatArray:
+    """A raw value as a finite array of its label's shape."""
+    try:
+        value = np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{source}: {key!r} is not numeric: {error}") from error
+    shaped = _shaped(name, value, n_atoms)
+    if shaped is None:
+        raise DataError(
+            f"{source}: {key!r} has shape {value.shape}, which is no {name} of {n_atoms} atoms."
+        )
+    if not np.isfinite(shaped).all():
+        raise DataError(
+            f"{source}: {key!r} holds NaN or infinity; remove the frame or drop that label."
+        )
+    return shaped
+
+
+def _shaped(name: str, value: FloatArray, n_atoms: int) -> FloatArray | None:
+    """`value` in the label's own shape, or None where it does not fit."""
+    if name in ("energy", "charge"):
+        return value.reshape(()) if value.size == 1 else None
+    if name == "forces":
+        return value.reshape(n_atoms, 3) if value.shape in ((n_atoms, 3), (3 * n_atoms,)) else None
+    if name == "dipole":
+        return value.reshape(3) if value.size == 3 else None
+    if value.size == 6:  # Voigt order of ASE: xx yy zz yz xz xy
+        return value.reshape(6)[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3)
+    return value.reshape(3, 3) if value.size == 9 else None

@@ -1,0 +1,187 @@
+"""Numbers read off the training part: reference energies, scales, spreads, the model's spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from painn_ase.errors import DataError
+from painn_ase.spec import (
+    DipoleSpec,
+    EnergySpec,
+    HeadsSpec,
+    ModelSpec,
+    PolarizabilitySpec,
+)
+from painn_ase.training.config import TrainConfig
+from painn_ase.training.frames import LABELS, FloatArray, Frame
+
+__all__ = ["Statistics", "build_model_spec", "compute_statistics", "trained_labels"]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the training part says about sizes and offsets, in the package's units.
+
+    Attributes
+    ----------
+    elements : tuple of int
+        Atomic numbers present, ascending.
+    reference_energies : tuple of float
+        Per element, eV.
+    isotropic : tuple of float
+        Share of each element in the mean polarizability, e²Å²/eV.
+    spread : dict
+        Root mean square of each label about its offset; energy per atom.
+    """
+
+    elements: tuple[int, ...]
+    reference_energies: tuple[float, ...]
+    isotropic: tuple[float, ...]
+    spread: dict[str, float]
+
+
+def trained_labels(frames: Sequence[Frame], config: TrainConfig) -> tuple[str, ...]:
+    """Labels that some frame has and the loss gives weight to.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    weights = {name: getattr(config.loss, name) for name in LABELS}
+    chosen = tuple(
+        name
+        for name in LABELS
+        if weights[name] > 0 and any(getattr(f, name) is not None for f in frames)
+    )
+    if not chosen:
+        raise DataError(
+            f"{config.data.path}: no training frame has any label the loss asks for "
+            f"({', '.join(n for n in LABELS if weights[n] > 0)}). `painn-ase data {config.data.path}`"
+            " lists what the file has; name its keys in [data.keys]."
+        )
+    return chosen
+
+
+def compute_statistics(
+    frames: Sequence[Frame], reference_energies: Mapping[str, float] | None = None
+) -> Statistics:
+    """Statistics of `frames`; given reference energies are taken instead of fitted ones."""
+    elements = tuple(sorted({int(z) for f in frames for z in f.numbers}))
+    references, energy_spread = _energy_offsets(frames, elements, reference_energies or {})
+    isotropic, alpha_spread = _polarizability_offsets(frames, elements)
+    spread = {
+        "energy": energy_spread,
+        "forces": _rms([f.forces for f in frames if f.forces is not None]),
+        "stress": _rms([f.stress for f in frames if f.stress is not None]),
+        "dipole": _rms([f.dipole for f in frames if f.dipole is not None]),
+        "polarizability": alpha_spread,
+    }
+    return Statistics(elements, references, isotropic, spread)
+
+
+def build_model_spec(
+    frames: Sequence[Frame], labels: Sequence[str], statistics: Statistics, config: TrainConfig
+) -> ModelSpec:
+    """Spec of the model to train: heads for `labels`, offsets and scales from `statistics`."""
+    periodic = any(bool(f.pbc.any()) for f in frames)
+    charges = {f.charge for f in frames}
+    spread = statistics.spread
+    energy = dipole = polarizability = None
+    if {"energy", "forces", "stress"} & set(labels):
+        # One unit of network output per Å is one typical force.
+        scale = spread["forces"] if "forces" in labels else spread["energy"]
+        energy = EnergySpec(scale=scale, reference_energies=statistics.reference_energies)
+    if "dipole" in labels:
+        kind = config.heads.dipole
+        if kind == "auto":
+            kind = "local" if periodic else "latent_charge"
+        dipole = DipoleSpec(kind=kind, scale=spread["dipole"], rank=4 if kind == "local" else 1)
+    if "polarizability" in labels:
+        form = config.heads.polarizability
+        if form == "auto":
+            form = "local" if periodic else "latent_position"
+        polarizability = PolarizabilitySpec(
+            kind=form, scale=spread["polarizability"], isotropic=statistics.isotropic
+        )
+    return ModelSpec(
+        elements=statistics.elements,
+        heads=HeadsSpec(energy=energy, dipole=dipole, polarizability=polarizability),
+        representation=config.network,
+        total_charge=charges.pop() if len(charges) == 1 else 0.0,
+        name=config.name,
+        description=config.description,
+        licence=config.licence,
+        citation=config.citation,
+    )
+
+
+def _counts(frames: Sequence[Frame], elements: Sequence[int]) -> FloatArray:
+    """Number of atoms of each element in each frame (n_frames, n_elements)."""
+    return np.array([[np.sum(f.numbers == z) for z in elements] for f in frames], dtype=np.float64)
+
+
+def _energy_offsets(
+    frames: Sequence[Frame], elements: tuple[int, ...], given: Mapping[str, float]
+) -> tuple[tuple[float, ...], float]:
+    """Reference energies per element and the spread of what is left, per atom."""
+    labelled = [f for f in frames if f.energy is not None]
+    references = np.zeros(len(elements))
+    if given:
+        table = _given_references(given)
+        if missing := [chemical_symbols[z] for z in elements if z not in table]:
+            raise DataError(
+                f"reference_energies lacks {', '.join(missing)}; give one energy per element of "
+                "the data, or none for least squares."
+            )
+        references = np.array([table[z] for z in elements])
+    if not labelled:
+        return tuple(references.tolist()), 1.0
+    counts = _counts(labelled, elements)
+    energies = np.array([f.energy for f in labelled], dtype=np.float64)
+    if not given:
+        # One composition only leaves the elements undetermined. Least squares about the mean per
+        # atom then gives every element that mean: their sum is right, which is all that matters.
+        mean = energies.sum() / counts.sum()
+        rest = energies - mean * counts.sum(axis=1)
+        references = mean + np.linalg.lstsq(counts, rest, rcond=None)[0]
+    rest = (energies - counts @ references) / counts.sum(axis=1)
+    spread = float(np.std(rest))
+    return tuple(references.tolist()), spread if spread > 0 else 1.0
+
+
+def _given_references(given: Mapping[str, float]) -> dict[int, float]:
+    table = {}
+    for symbol, value in given.items():
+        if symbol not in atomic_numbers or not isinstance(value, int | float):
+            raise DataError(
+                f"reference_energies: {symbol!r} = {value!r} is no element symbol with an energy."
+            )
+        table[atomic_numbers[symbol]] = float(value)
+    return table
+
+
+def _polarizability_offsets(
+    frames: Sequence[Frame], elements: tuple[int, ...]
+) -> tuple[tuple[float, ...], float]:
+    """Mean polarizability shared among the elements, and the spread about it."""
+    labelled = [f for f in frames if f.polarizability is not None]
+    if not labelled:
+        return (), 1.0
+    alpha = np.array([f.polarizability for f in labelled])
+    counts = _counts(labelled, elements)
+    mean = np.trace(alpha, axis1=1, axis2=2) / 3.0
+    shares = np.linalg.lstsq(counts, mean, rcond=None)[0]
+    rest = alpha - (counts @ shares)[:, None, None] * np.eye(3)
+    return tuple(shares.tolist()), _rms([rest])
+
+
+def _rms(values: Sequence[FloatArray]) -> float:
+    """Root mean square over all numbers in `values`, 1 where there is nothing."""
+    n = sum(v.size for v in values)
+    square = sum(float(np.sum(v * v)) for v in values)
+    return float(np.sqrt(square / n)) if n and square > 0 else 1.0
