@@ -102,7 +102,7 @@ def main() -> None:
     """Run the command line; our own errors become one message and exit code 1."""
     settings = Settings()
     try:
-        app(obj=settings)
+        app(prog_name="painn-ase", obj=settings)
     except (PaiNNError, OSError) as error:
         if settings.debug:
             raise

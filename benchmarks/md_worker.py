@@ -1,0 +1,138 @@
+"""One contender of md_step.py in a process of its own: reads requests, answers with timings.
+
+A request is one line of JSON on standard input, an answer one line on the file descriptor that
+``--answers`` names (standard output belongs to whatever the libraries print):
+
+    {"system": "ethanol"}   build the structure and calculator, run one step   → {"ready": …}
+    {"steps": 20}           run velocity Verlet from the start               → {"wall": s, "cpu": s}
+
+Runs under painn_ase's interpreter or SchNetPack's; needs nothing of the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.md.verlet import VelocityVerlet
+from systems import TIMESTEP, build_system
+
+#: The architecture everybody runs: features, interactions, radial functions, cutoff in Å.
+N_FEATURES, N_INTERACTIONS, N_RBF, CUTOFF = 128, 3, 20, 5.0
+
+
+def build_painn_ase(backend: str, device: str, dtype: torch.dtype) -> Calculator:
+    """Our calculator with random weights, on the given backend."""
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.testing import random_potential
+
+    model = random_potential(
+        n_features=N_FEATURES, n_interactions=N_INTERACTIONS, n_rbf=N_RBF, cutoff=CUTOFF
+    )
+    return PaiNNCalculator(model, device=device, dtype=dtype, backend=backend)
+
+
+def build_schnetpack(variant: str, device: str, dtype: torch.dtype) -> Calculator:
+    """SchNetPack's SpkCalculator with random weights; `variant` "skin" keeps its pair list."""
+    import schnetpack as spk
+    from schnetpack.interfaces import SpkCalculator
+    from schnetpack.transform import MatScipyNeighborList, SkinNeighborList
+
+    torch.manual_seed(0)
+    model = spk.model.NeuralNetworkPotential(
+        representation=spk.representation.PaiNN(
+            n_atom_basis=N_FEATURES,
+            n_interactions=N_INTERACTIONS,
+            radial_basis=spk.nn.BesselRBF(n_rbf=N_RBF, cutoff=CUTOFF),
+            cutoff_fn=spk.nn.CosineCutoff(CUTOFF),
+        ),
+        input_modules=[spk.atomistic.PairwiseDistances()],
+        output_modules=[
+            spk.atomistic.Atomwise(n_in=N_FEATURES, output_key="energy"),
+            spk.atomistic.Forces(),
+        ],
+        postprocessors=[spk.transform.CastTo64()],
+    )
+    pairs = MatScipyNeighborList(cutoff=CUTOFF)
+    if variant == "skin":
+        pairs = SkinNeighborList(pairs, cutoff_skin=0.3)
+    return SpkCalculator(
+        model, pairs, energy_unit="eV", position_unit="Ang", device=device, dtype=dtype
+    )
+
+
+def build_calculator(contender: str, device: str, dtype: torch.dtype) -> Calculator:
+    """The calculator that ``program:variant`` names."""
+    program, _, variant = contender.partition(":")
+    if program == "painn_ase":
+        return build_painn_ase(variant or "auto", device, dtype)
+    if program == "schnetpack":
+        return build_schnetpack(variant, device, dtype)
+    raise SystemExit(
+        f"no contender {contender!r}; there are painn_ase[:BACKEND], schnetpack[:skin]"
+    )
+
+
+def run_block(start: Atoms, calculator: Calculator, steps: int) -> dict[str, float]:
+    """Wall and CPU seconds of `steps` velocity-Verlet steps from `start`."""
+    atoms = start.copy()
+    atoms.calc = calculator
+    atoms.get_forces()
+    dynamics = VelocityVerlet(atoms, TIMESTEP)
+    wall, cpu = time.perf_counter(), time.process_time()
+    dynamics.run(steps)
+    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what is being measured."""
+    import ase
+
+    found = {"python": sys.version.split()[0], "torch": torch.__version__, "ase": ase.__version__}
+    for name in ("painn_ase", "schnetpack"):
+        if name in sys.modules:
+            from importlib.metadata import version
+
+            found[name] = version(name)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("contender")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--answers", type=int, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    calculator = build_calculator(options.contender, options.device, getattr(torch, options.dtype))
+    start: Atoms | None = None
+    with os.fdopen(options.answers, "w", buffering=1) as answers:
+        for line in sys.stdin:
+            request = json.loads(line)
+            answer: dict[str, Any]
+            if "system" in request:
+                start = build_system(request["system"])
+                run_block(start, calculator, 1)
+                answer = {"ready": request["system"], "versions": versions()}
+            elif start is None:
+                answer = {"error": "name a system first"}
+            else:
+                answer = dict(run_block(start, calculator, request["steps"]))
+                answer["peak_memory_mib"] = (
+                    resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                )
+            answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The model card: what a model file's header says, laid out to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from painn_ase.elements import SYMBOLS
+from painn_ase.quantities import QUANTITIES
+from painn_ase.spec import HeadsSpec, ModelSpec, PaiNNSpec
+
+__all__ = ["model_card"]
+
+
+def model_card(source: str, spec: ModelSpec) -> RenderableType:
+    """A rich renderable of `spec`, read from `source`."""
+    sections: list[RenderableType] = [f"[bold]{escape(spec.name or source)}[/bold]"]
+    if spec.description:
+        sections.append(escape(spec.description))
+    sections += [
+        "",
+        _table(_model_rows(spec)),
+        "\n[bold]Network[/bold]",
+        _table(_network_rows(spec.representation)),
+        "\n[bold]Gives[/bold]",
+        _quantities(spec.heads),
+    ]
+    if spec.heads.energy is not None and spec.heads.energy.reference_energies:
+        sections += ["\n[bold]Reference energies, eV[/bold]", _table(_reference_rows(spec))]
+    if spec.provenance:
+        sections += ["\n[bold]Where it comes from[/bold]", _table(_provenance(spec.provenance))]
+    return Group(*sections)
+
+
+def _table(rows: Iterator[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in rows:
+        table.add_row(f"  {escape(key)}", escape(value))
+    return table
+
+
+def _model_rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    yield "elements", " ".join(SYMBOLS[z] for z in spec.elements)
+    yield "heads", ", ".join(_head(spec.heads, name) for name in spec.heads.names)
+    yield "total charge", f"{spec.total_charge:g} e"
+    yield "licence", spec.licence or "not stated"
+    yield "cite", spec.citation or "not stated"
+    yield "written by", f"painn_ase {spec.code_version}" if spec.code_version else "unknown"
+
+
+def _head(heads: HeadsSpec, name: str) -> str:
+    """A head's name with its kind, where it has kinds."""
+    kind = getattr(getattr(heads, name), "kind", "")
+    return f"{name} ({kind.replace('_', ' ')})" if kind else name
+
+
+def _network_rows(spec: PaiNNSpec) -> Iterator[tuple[str, str]]:
+    yield "cutoff", f"{spec.cutoff:g} Å, {spec.cutoff_function}"
+    yield "features", str(spec.n_features)
+    shared = ", shared" if spec.shared_interactions else ""
+    yield "interactions", f"{spec.n_interactions}{shared}"
+    yield "radial basis", f"{spec.n_rbf} {spec.radial_basis} functions"
+    hidden = " → ".join(map(str, spec.filter_hidden)) or "linear"
+    yield "filters", hidden + (", shared" if spec.shared_filters else "")
+
+
+def _quantities(heads: HeadsSpec) -> Table:
+    """What the calculator can give with these heads, in which unit and shape."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    for quantity in QUANTITIES.values():
+        if quantity.requires in heads.names:
+            shape = "(" + ", ".join(map(str, quantity.shape)) + ")" if quantity.shape else "scalar"
+            table.add_row(f"  {quantity.name}", escape(quantity.unit), shape)
+    return table
+
+
+def _reference_rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    energy = spec.heads.energy
+    if energy is not None:
+        for z, value in zip(spec.elements, energy.reference_energies, strict=True):
+            yield SYMBOLS[z], f"{value:.6f}"
+
+
+def _provenance(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Rows of a nested dictionary, keys joined with dots, long lists shortened."""
+    for key, value in data.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _provenance(value, f"{path}.")
+        elif isinstance(value, list) and len(value) > 8:
+            yield path, f"{', '.join(map(str, value[:4]))}, … ({len(value)} values)"
+        elif isinstance(value, list):
+            yield path, ", ".join(map(str, value))
+        elif isinstance(value, float):
+            yield path, f"{value:.6g}"
+        else:
+            yield path, str(value)
