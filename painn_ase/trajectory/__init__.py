@@ -1,0 +1,21 @@
+"""Trajectories: an H5MD file that survives a kill, and readers of other programs' runs."""
+
+from __future__ import annotations
+
+from painn_ase.trajectory.channels import CHANNELS, Channel
+from painn_ase.trajectory.frames import export_extxyz, iterate_frames
+from painn_ase.trajectory.reader import TrajectoryReader
+from painn_ase.trajectory.series import TimeSeries, read_time_series
+from painn_ase.trajectory.writer import System, TrajectoryWriter
+
+__all__ = [
+    "CHANNELS",
+    "Channel",
+    "System",
+    "TimeSeries",
+    "TrajectoryReader",
+    "TrajectoryWriter",
+    "export_extxyz",
+    "iterate_frames",
+    "read_time_series",
+]

@@ -1,0 +1,118 @@
+"""What a trajectory can hold: each quantity's place in the H5MD file, its shape and its unit.
+
+Files carry the units of the trade (Å, fs, eV) in attributes other programs understand; readers
+give ASE's units back, in which velocities and fluxes are per Å·√(amu/eV) of time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from painn_ase.errors import TrajectoryError
+from painn_ase.units import fs_to_ase_time
+
+__all__ = ["CHANNELS", "Channel", "channel_named", "unit_factor"]
+
+
+#: Factors from the unit strings of a file to ASE's units.
+_TO_ASE: dict[str, float] = {
+    "": 1.0,
+    "1": 1.0,
+    "K": 1.0,
+    "fs": fs_to_ase_time,
+    "ps": 1000.0 * fs_to_ase_time,
+    "eV": 1.0,
+    "eV Angstrom-1": 1.0,
+    "eV Angstrom-3": 1.0,
+    "Angstrom": 1.0,
+    "nm": 10.0,
+    "Angstrom fs-1": fs_to_ase_time**-1,
+    "Angstrom ps-1": 1e-3 * fs_to_ase_time**-1,
+    "nm ps-1": 1e-2 * fs_to_ase_time**-1,
+    "e": 1.0,
+    "e Angstrom": 1.0,
+    "e Angstrom fs-1": fs_to_ase_time**-1,
+    "e+2 Angstrom+2 eV-1": 1.0,
+    "e+2 Angstrom+2 eV-1 fs-1": fs_to_ase_time**-1,
+}
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One quantity along a trajectory.
+
+    Attributes
+    ----------
+    name : str
+        The key in calls; ASE's spelling where ASE has one.
+    path : str
+        Place of its H5MD element.
+    shape : tuple of str or int
+        Shape of one frame; ``"n_atoms"`` stands for the number of atoms.
+    unit : str
+        In the file, spelled as H5MD's ``units`` module asks.
+    """
+
+    name: str
+    path: str
+    shape: tuple[str | int, ...]
+    unit: str
+
+    def frame_shape(self, n_atoms: int) -> tuple[int, ...]:
+        """Shape of one frame for `n_atoms` atoms."""
+        return tuple(n_atoms if isinstance(n, str) else n for n in self.shape)
+
+
+_N = "n_atoms"
+CHANNELS: dict[str, Channel] = {
+    c.name: c
+    for c in (
+        Channel("positions", "particles/all/position", (_N, 3), "Angstrom"),
+        Channel("velocities", "particles/all/velocity", (_N, 3), "Angstrom fs-1"),
+        Channel("forces", "particles/all/force", (_N, 3), "eV Angstrom-1"),
+        Channel("charges", "particles/all/charge", (_N,), "e"),
+        Channel("cell", "particles/all/box/edges", (3, 3), "Angstrom"),
+        Channel("potential_energy", "observables/potential_energy", (), "eV"),
+        Channel("kinetic_energy", "observables/kinetic_energy", (), "eV"),
+        Channel("conserved_energy", "observables/conserved_energy", (), "eV"),
+        Channel("temperature", "observables/temperature", (), "K"),
+        Channel("stress", "observables/stress", (6,), "eV Angstrom-3"),
+        Channel("dipole", "observables/dipole", (3,), "e Angstrom"),
+        Channel("dipole_flux", "observables/dipole_flux", (3,), "e Angstrom fs-1"),
+        Channel("polarizability", "observables/polarizability", (3, 3), "e+2 Angstrom+2 eV-1"),
+        Channel(
+            "polarizability_flux",
+            "observables/polarizability_flux",
+            (3, 3),
+            "e+2 Angstrom+2 eV-1 fs-1",
+        ),
+        Channel("born_effective_charges", "observables/born_effective_charges", (_N, 3, 3), "e"),
+    )
+}
+
+
+def channel_named(name: str) -> Channel:
+    """The channel called `name`, or a TrajectoryError that lists those there are."""
+    try:
+        return CHANNELS[name]
+    except KeyError:
+        raise TrajectoryError(
+            f"A trajectory has no quantity called {name!r}; it can hold {', '.join(CHANNELS)}."
+        ) from None
+
+
+def unit_factor(unit: str, where: str) -> float:
+    """What turns numbers in `unit` into ASE's units.
+
+    Raises
+    ------
+    TrajectoryError
+        For a unit this package does not know.
+    """
+    try:
+        return _TO_ASE[unit]
+    except KeyError:
+        raise TrajectoryError(
+            f"{where}: unknown unit {unit!r}; known are {', '.join(filter(None, _TO_ASE))}. "
+            "Convert the file, or read it as stored with `ase_units=False`."
+        ) from None

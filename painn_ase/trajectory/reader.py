@@ -1,0 +1,414 @@
+"""Reading H5MD trajectories, this package's and others', in bounded memory.
+
+A file is material, not an instruction: external links, external storage and datasets that claim
+more than the file holds are refused, and every trouble is a
+:class:`~painn_ase.errors.TrajectoryError`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from numpy.typing import NDArray
+
+from painn_ase.errors import TrajectoryError
+from painn_ase.trajectory.channels import CHANNELS, Channel, unit_factor
+from painn_ase.trajectory.journal import JournaledFile
+from painn_ase.trajectory.writer import System
+from painn_ase.units import ase_time_to_fs
+
+__all__ = ["TrajectoryReader"]
+
+#: A dataset may claim this many times the bytes it stores (compression), plus a little.
+_LARGEST_EXPANSION = 2000
+_SMALL = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Element:
+    """One time-dependent H5MD element: its values, steps and times."""
+
+    channel: Channel
+    value: h5py.Dataset
+    steps: NDArray[np.int64]
+    times: NDArray[np.float64]  # fs
+    factor: float  # file unit to ASE's
+
+
+class TrajectoryReader:
+    """An H5MD file opened for reading.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    system : System
+        Elements, masses, cell.
+    provenance : dict
+        How the run was made, as far as the file says.
+
+    Raises
+    ------
+    TrajectoryError
+        When the file is missing, truncated, or not H5MD.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._raw: JournaledFile | None = None
+        self._file: h5py.File | None = None
+        with self._errors_named():
+            if not self.path.exists():
+                raise TrajectoryError(f"{self.path} does not exist. Check the path.")
+            try:
+                self._raw = JournaledFile(self.path, "r")
+                self._file = h5py.File(self._raw, "r")
+                if "h5md" not in self._file:
+                    raise TrajectoryError(
+                        f"{self.path} is an HDF5 file but not H5MD: the group 'h5md' is missing."
+                    )
+                self._particles = _particle_group(self._file)
+                self.system = self._read_system()
+                self.provenance = self._read_provenance()
+                self._elements = self._find_elements()
+            except BaseException:
+                self.close()
+                raise
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Quantities the file holds."""
+        return tuple(self._elements)
+
+    def n_frames(self, name: str) -> int:
+        """Number of frames of one quantity."""
+        return len(self._element(name).steps)
+
+    def steps(self, name: str) -> NDArray[np.int64]:
+        """Steps of the run at which `name` was recorded [n_frames]."""
+        return np.array(self._element(name).steps)
+
+    def times(self, name: str) -> NDArray[np.float64]:
+        """Times at which `name` was recorded, fs [n_frames]."""
+        return np.array(self._element(name).times)
+
+    def timestep(self, name: str) -> float:
+        """Time between frames of one quantity, fs.
+
+        Raises
+        ------
+        TrajectoryError
+            For fewer than two frames, or frames that are not equally spaced.
+        """
+        times = self._element(name).times
+        if len(times) < 2:
+            raise TrajectoryError(f"{self.path}: {name} has {len(times)} frame(s); needs two.")
+        spacing = np.diff(times)
+        if not np.allclose(spacing, spacing[0], rtol=1e-6, atol=1e-9) or spacing[0] <= 0:
+            raise TrajectoryError(
+                f"{self.path}: frames of {name} are not equally spaced in time (from "
+                f"{spacing.min():g} to {spacing.max():g} fs). Resample them first."
+            )
+        return float((times[-1] - times[0]) / (len(times) - 1))
+
+    def read(
+        self,
+        name: str,
+        start: int = 0,
+        stop: int | None = None,
+        stride: int = 1,
+        *,
+        ase_units: bool = True,
+    ) -> NDArray[np.float64]:
+        """Frames of one quantity.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`names`.
+        start, stop, stride : int
+            Which frames, as in a slice.
+        ase_units : bool
+            Convert to ASE's units; else as stored.
+
+        Returns
+        -------
+        ndarray [n_frames, ...]
+            With one axis more after the first where the file holds replicas.
+        """
+        element = self._element(name)
+        with self._errors_named():
+            block = element.value[slice(*slice(start, stop, stride).indices(len(element.steps)))]
+            frames = np.asarray(block, dtype=np.float64)
+            copies = self.system.n_replicas
+            if copies is not None:
+                frames = frames.reshape(
+                    len(frames), copies, *element.channel.frame_shape(len(self.system.numbers))
+                )
+            return frames * element.factor if ase_units and element.factor != 1.0 else frames
+
+    def blocks(
+        self, name: str, n_frames: int | None = None, *, ase_units: bool = True
+    ) -> Iterator[NDArray[np.float64]]:
+        """Frames of one quantity in order, a block at a time; 16 MiB a block by default."""
+        element = self._element(name)
+        frame_bytes = max(8, 8 * int(np.prod(element.value.shape[1:])))
+        size = n_frames or max(1, (16 << 20) // frame_bytes)
+        for start in range(0, len(element.steps), size):
+            yield self.read(name, start, start + size, ase_units=ase_units)
+
+    def atoms(self, index: int, replica: int = 0) -> Atoms:
+        """One frame as :class:`ase.Atoms`, with velocities, energy and forces where recorded."""
+        steps = self._element("positions").steps
+        if not -len(steps) <= index < len(steps):
+            raise TrajectoryError(f"{self.path}: no frame {index}; there are {len(steps)}.")
+        step = int(steps[index])
+        frame = {n: self._frame_at(n, step, replica) for n in self.names if n in _OF_ATOMS}
+        positions = frame["positions"]
+        cell = frame.get("cell")
+        atoms = Atoms(
+            numbers=self.system.numbers,
+            positions=positions,
+            cell=self.system.cell if cell is None else cell,
+            pbc=self.system.pbc,
+        )
+        atoms.set_masses(self.system.masses)
+        if (velocities := frame.get("velocities")) is not None:
+            atoms.set_velocities(velocities)
+        results: dict[str, Any] = {
+            ase_name: value
+            for ase_name, ours in _RESULTS.items()
+            if (value := frame.get(ours)) is not None
+        }
+        alpha = results.pop("polarizability", None)
+        if alpha is not None:  # ASE's results know no polarizability; nine numbers survive extxyz
+            atoms.info["polarizability"] = np.asarray(alpha).reshape(9)
+        if results:
+            if "energy" in results:
+                results["energy"] = float(results["energy"])
+            atoms.calc = SinglePointCalculator(atoms, **results)
+        atoms.info["step"] = step
+        atoms.info["time_fs"] = float(self._element("positions").times[index])
+        return atoms
+
+    def iterate_atoms(self, stride: int = 1) -> Iterator[Atoms]:
+        """Frames in order as :class:`ase.Atoms`, one in memory at a time."""
+        for index in range(0, self.n_frames("positions"), stride):
+            yield self.atoms(index)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
+
+    def __enter__(self) -> TrajectoryReader:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # -- details -------------------------------------------------------------------------------
+
+    def _element(self, name: str) -> _Element:
+        try:
+            return self._elements[name]
+        except KeyError:
+            raise TrajectoryError(
+                f"{self.path} holds no {name}; it has {', '.join(self._elements) or 'nothing'}. "
+                "`painn-ase evaluate` can add dipoles, polarizabilities and fluxes."
+            ) from None
+
+    def _frame_at(self, name: str, step: int, replica: int) -> NDArray[np.float64] | None:
+        """The frame of `name` at a step of the run; None where it was not recorded then."""
+        steps = self._element(name).steps
+        index = int(np.searchsorted(steps, step))
+        if index == len(steps) or steps[index] != step:
+            return None
+        frame = self.read(name, index, index + 1)[0]
+        return np.asarray(frame[replica]) if self.system.n_replicas is not None else frame
+
+    def _read_system(self) -> System:
+        assert self._file is not None
+        group = self._particles
+        if "species" not in group:
+            raise TrajectoryError(
+                f"{self.path}: '{group.name}/species' is missing, so the elements are unknown."
+            )
+        numbers = np.atleast_1d(_whole(_dataset(group, "species"))).astype(np.int64)
+        if numbers.ndim != 1 or not len(numbers) or numbers.min() < 1 or numbers.max() > 118:
+            raise TrajectoryError(f"{self.path}: species are not atomic numbers 1..118.")
+        record = self._file.get("parameters/painn_ase")
+        copies = None
+        if record is not None and "n_replicas" in record.attrs:
+            copies = int(record.attrs["n_replicas"])
+            if copies < 1 or len(numbers) % copies:
+                raise TrajectoryError(f"{self.path}: {len(numbers)} atoms in {copies} replicas.")
+        masses = (
+            np.atleast_1d(_whole(_dataset(group, "mass"))).astype(np.float64)
+            if "mass" in group
+            else Atoms(numbers=numbers).get_masses()
+        )
+        if masses.shape != numbers.shape:
+            raise TrajectoryError(f"{self.path}: {len(masses)} masses for {len(numbers)} atoms.")
+        n_atoms = len(numbers) // (copies or 1)
+        boundary = [str(_text(b)) for b in np.atleast_1d(group["box"].attrs["boundary"])]
+        if len(boundary) != 3:
+            raise TrajectoryError(f"{self.path}: boundary {boundary} is not three-dimensional.")
+        pbc = tuple(b == "periodic" for b in boundary)
+        cell = np.zeros((3, 3))
+        if record is not None and "cell" in record.attrs:
+            cell = np.asarray(record.attrs["cell"], dtype=np.float64).reshape(3, 3)
+        edges = group["box"].get("edges")
+        if isinstance(edges, h5py.Dataset):
+            values = np.asarray(_whole(_dataset(group["box"], "edges")), dtype=np.float64)
+            unit = _text(edges.attrs.get("unit", "Angstrom"))
+            values = values * unit_factor(unit, f"{self.path}: box/edges")
+            cell = np.diag(values) if values.ndim == 1 else values.reshape(3, 3)
+        return System(
+            numbers=numbers[:n_atoms],
+            masses=masses[:n_atoms],
+            cell=cell,
+            pbc=(pbc[0], pbc[1], pbc[2]),
+            n_replicas=copies,
+        )
+
+    def _read_provenance(self) -> dict[str, Any]:
+        assert self._file is not None
+        record = self._file.get("parameters/painn_ase")
+        if record is None:
+            return {}
+        texts = {k: v for k, v in record.attrs.items() if k.startswith("provenance_")}
+        for key in record:
+            if key.startswith("provenance_"):
+                texts[key] = _whole(_dataset(record, key))
+        return {k.removeprefix("provenance_"): json.loads(_text(v)) for k, v in texts.items()}
+
+    def _find_elements(self) -> dict[str, _Element]:
+        assert self._file is not None
+        found = {}
+        for channel in CHANNELS.values():
+            at = channel.path.replace("particles/all", self._particles.name.lstrip("/"), 1)
+            group = self._file.get(at)
+            if isinstance(group, h5py.Group) and "value" in group:
+                found[channel.name] = self._read_element(channel, group)
+        return found
+
+    def _read_element(self, channel: Channel, group: h5py.Group) -> _Element:
+        value = _dataset(group, "value")
+        _refuse_empty_claims(value)
+        n_atoms, copies = len(self.system.numbers), self.system.n_replicas
+        frame = channel.frame_shape(n_atoms)
+        size = int(np.prod(frame)) * (copies or 1)
+        if channel.name == "cell" and value.shape[1:] == (3,):
+            raise TrajectoryError(f"{self.path}: changing edges given as lengths are not read.")
+        if value.ndim < 1 or int(np.prod(value.shape[1:])) != size:
+            raise TrajectoryError(
+                f"{self.path}: {channel.path} has frames of shape {value.shape[1:]}, expected "
+                f"{frame} for {n_atoms} atoms."
+            )
+        steps = _progression(group, "step", value.shape[0]).astype(np.int64)
+        has_time = "time" in group
+        times = _progression(group, "time" if has_time else "step", value.shape[0])
+        unit = _text(group["time"].attrs.get("unit", "fs")) if has_time else "fs"
+        n = min(value.shape[0], len(steps), len(times))
+        if np.any(np.diff(steps[:n]) <= 0):
+            raise TrajectoryError(f"{self.path}: steps of {channel.path} do not ascend.")
+        return _Element(
+            channel=channel,
+            value=value,
+            steps=steps[:n],
+            times=times[:n].astype(np.float64) * unit_factor(unit, channel.path) * ase_time_to_fs,
+            factor=unit_factor(
+                _text(value.attrs.get("unit", channel.unit)), f"{self.path}: {channel.path}"
+            ),
+        )
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        """Whatever HDF5 stumbles over becomes our error, with the file's name."""
+        try:
+            yield
+        except TrajectoryError:
+            raise
+        except _FROM_BROKEN_FILES as error:
+            raise TrajectoryError(
+                f"{self.path} cannot be read as an H5MD trajectory: {error}. It may be truncated, "
+                "damaged or of another format."
+            ) from error
+
+
+_FROM_BROKEN_FILES = (
+    OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError,
+    OverflowError, MemoryError, UnicodeError, RecursionError, AssertionError,
+)  # fmt: skip
+_RESULTS = {
+    "energy": "potential_energy",
+    "forces": "forces",
+    "stress": "stress",
+    "dipole": "dipole",
+    "charges": "charges",
+    "polarizability": "polarizability",
+}
+_OF_ATOMS = {"positions", "velocities", "cell", *_RESULTS.values()}
+
+
+def _particle_group(file: h5py.File) -> h5py.Group:
+    """The particles of the file: the group ``all``, else the only one there is."""
+    groups = file["particles"]
+    if "all" in groups:
+        return groups["all"]
+    if len(groups) != 1:
+        raise TrajectoryError(
+            f"{file.filename}: particle groups {', '.join(groups)}; expected one called 'all'."
+        )
+    return next(iter(groups.values()))
+
+
+def _dataset(group: h5py.Group, key: str) -> h5py.Dataset:
+    """A dataset that lies in this file and nowhere else."""
+    if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+        raise TrajectoryError(f"{group.name}/{key} is a link to elsewhere; that is not followed.")
+    dataset = group[key]
+    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise TrajectoryError(f"{group.name}/{key} is no dataset of this file.")
+    return dataset
+
+
+def _refuse_empty_claims(dataset: h5py.Dataset) -> None:
+    """Refuse a header that promises far more than the file stores."""
+    if dataset.nbytes > _LARGEST_EXPANSION * dataset.id.get_storage_size() + _SMALL:
+        raise TrajectoryError(
+            f"{dataset.name} claims {dataset.nbytes} bytes but stores "
+            f"{dataset.id.get_storage_size()}; the file is damaged."
+        )
+
+
+def _whole(dataset: h5py.Dataset) -> Any:
+    _refuse_empty_claims(dataset)
+    return dataset[()]
+
+
+def _progression(group: h5py.Group, key: str, n: int) -> NDArray[Any]:
+    """Steps or times: given one by one, or as an increment with an offset (H5MD, §2.3)."""
+    dataset = _dataset(group, key)
+    if dataset.shape == ():
+        offset = float(dataset.attrs.get("offset", 0))
+        return offset + np.arange(n) * float(dataset[()])
+    return np.asarray(_whole(dataset))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
