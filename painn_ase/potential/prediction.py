@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from painn_ase.quantities import QUANTITIES
 
 __all__ = ["Prediction"]
 
@@ -59,6 +62,16 @@ class Prediction:
         """The quantities that were computed, by name."""
         pairs = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
         return {name: value for name, value in pairs if value is not None}
+
+    def split(self, atom_counts: Sequence[int]) -> list[Prediction]:
+        """One prediction per structure, each a batch of one, from the number of atoms of each."""
+        counts = list(atom_counts)
+        parts: list[dict[str, Tensor]] = [{} for _ in counts]
+        for name, value in self.present().items():
+            sizes = counts if QUANTITIES[name].per_atom else [1] * len(counts)
+            for part, piece in zip(parts, value.split(sizes), strict=True):
+                part[name] = piece
+        return [Prediction(**part) for part in parts]
 
     def detached(self) -> Prediction:
         """The same numbers, free of the autograd graph."""

@@ -1,0 +1,499 @@
+"""The ASE calculator: takes Atoms apart, asks the potential, hands back ASE's arrays.
+
+No physics in here. What it adds to ASE's base class is a cheap check of whether anything changed
+(ASE's own costs more than a small molecule's forces) and a total charge that counts as a change.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import (
+    Calculator,
+    PropertyNotImplementedError,
+    all_changes,
+)
+from ase.outputs import Properties, all_outputs
+from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
+
+from painn_ase.devices import resolve_device, resolve_dtype
+from painn_ase.errors import GeometryError, NonFiniteError, UnsupportedPropertyError
+from painn_ase.graph import AtomGraph, NeighborPairs, VerletList, from_ase
+from painn_ase.models import load_model
+from painn_ase.potential import AtomisticPotential, Prediction, check_members, mean_and_spread
+
+__all__ = ["PaiNNCalculator", "PropertyUnavailableError", "StaticPolarizability"]
+
+FloatArray = NDArray[np.float64]
+Model = str | Path | AtomisticPotential
+
+#: What comes with a quantity at no cost.
+_COMPANIONS: Mapping[str, tuple[str, ...]] = {
+    "forces": ("energy", "energies"),
+    "stress": ("energy", "energies", "forces"),
+    "energies": ("energy",),
+    "energy": ("energies",),
+}
+#: Functions of the velocities, which ASE's cache does not watch; they have methods of their own.
+_FLUXES = ("dipole_flux", "polarizability_flux")
+
+
+class PropertyUnavailableError(UnsupportedPropertyError, PropertyNotImplementedError):
+    """A property that model or structure cannot have, in the class that ASE's code expects."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """The structure the results belong to; compared by bytes, which is exact and cheap."""
+
+    positions: bytes
+    numbers: bytes
+    cell: bytes
+    pbc: bytes
+    charge: float
+
+    def changes(self, other: _State) -> list[str]:
+        """Names of what differs, as in ASE's ``all_changes``, and "charge"."""
+        names = ("positions", "numbers", "cell", "pbc", "charge")
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """What a copy of an ``Atoms`` is made from; taking it costs a fiftieth of making the copy."""
+
+    kind: type[Atoms]
+    arrays: dict[str, NDArray[Any]]
+    cell: FloatArray
+    pbc: NDArray[np.bool_]
+    info: dict[str, Any]
+    constraints: list[Any]
+
+    @classmethod
+    def of(cls, atoms: Atoms) -> _Snapshot:
+        arrays = {name: array.copy() for name, array in atoms.arrays.items()}
+        cell, pbc = atoms.cell.array.copy(), atoms.pbc.copy()
+        return cls(type(atoms), arrays, cell, pbc, dict(atoms.info), list(atoms.constraints))
+
+    def build(self) -> Atoms:
+        atoms = self.kind(cell=self.cell, pbc=self.pbc, info=self.info)
+        atoms.arrays = self.arrays
+        atoms.constraints = copy.deepcopy(self.constraints)
+        return atoms
+
+
+class PaiNNCalculator(Calculator):
+    """ASE calculator of a PaiNN model.
+
+    Parameters
+    ----------
+    model : str, Path or AtomisticPotential, or a list of these
+        A model file, the name of a bundled model, or a potential in memory. A list is a
+        committee: results are means, with ``energy_std`` (eV), ``forces_std`` (n_atoms, 3) and
+        ``dipole_std`` (3,) beside them in ``results``.
+    device : str or torch.device, optional
+        CUDA if there is one, else the CPU.
+    dtype : str or torch.dtype, optional
+        float32 or float64 for the network; the model's own if not given. Positions and sums are
+        float64 in any case.
+    skin : float
+        Å added to the neighbour search so that the list lasts several steps.
+    charge : float, optional
+        Total charge, e. Else ``atoms.info["charge"]``, else what the model was trained on.
+
+    Attributes
+    ----------
+    implemented_properties : list of str
+        Depends on the model's heads.
+
+    Raises
+    ------
+    ModelFileError, DeviceError, UnknownElementError, GeometryError, PropertyUnavailableError,
+    NonFiniteError
+        See :mod:`painn_ase.errors`; each message names the remedy.
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> from painn_ase.testing import random_potential
+    >>> atoms = molecule("CH3CH2OH")
+    >>> atoms.calc = PaiNNCalculator(random_potential(16, 2))
+    >>> atoms.get_forces().shape
+    (9, 3)
+    """
+
+    ignored_changes = frozenset({"initial_magmoms", "initial_charges"})
+
+    def __init__(
+        self,
+        model: Model | Sequence[Model],
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        skin: float = 0.5,
+        charge: float | None = None,
+    ) -> None:
+        super().__init__()
+        given = [model] if isinstance(model, str | Path | AtomisticPotential) else list(model)
+        members = [_potential(m) for m in given]
+        check_members(members)
+        self.device = resolve_device(device)
+        self.dtype = members[0].dtype if dtype is None else resolve_dtype(dtype)
+        self.potentials = tuple(_placed(m, self.device, self.dtype) for m in members)
+        self.charge = charge
+        self.skin = skin
+        self.implemented_properties = _ase_names(self.potential)
+        self._list = VerletList(self.potential.cutoff, skin)
+        self._graph: AtomGraph | None = None
+        self._graph_charge = 0.0
+        self._pairs: NeighborPairs | None = None
+        self._state: _State | None = None
+        self._lock = threading.RLock()
+
+    @classmethod
+    def from_schnetpack(
+        cls, path: str | Path, *, import_options: Mapping[str, Any] | None = None, **options: Any
+    ) -> PaiNNCalculator:
+        """The calculator of a SchNetPack 2.x PaiNN model; no code from the file is run.
+
+        Parameters
+        ----------
+        path : str or Path
+            A ``best_model`` or ``.model`` file.
+        import_options : dict, optional
+            Keywords of :func:`painn_ase.models.schnetpack.load_schnetpack`, units for instance.
+        **options
+            Keywords of :class:`PaiNNCalculator`.
+        """
+        from painn_ase.models.schnetpack import load_schnetpack
+
+        return cls(load_schnetpack(path, **(import_options or {})), **options)
+
+    @property
+    def potential(self) -> AtomisticPotential:
+        """The potential, or the first member of the committee."""
+        return self.potentials[0]
+
+    # -- ASE's cache, with a cheaper look --------------------------------------------------------
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """Names of what changed since the last calculation; any change counts, however small."""
+        if self._state is None:
+            return list(all_changes)
+        return self._state.changes(self._look(atoms))
+
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
+        """A property by ASE's name, computed if it is not in the cache."""
+        if name not in self.implemented_properties:
+            self._refuse(name)
+        with self._lock:
+            if atoms is None:
+                atoms = self.atoms
+                if atoms is None:
+                    raise PropertyUnavailableError(
+                        f"no structure to compute {name!r} for: pass atoms, or set atoms.calc."
+                    )
+                changes: list[str] = []
+            elif changes := self.check_state(atoms):
+                self.reset()
+            if name not in self.results:
+                if not allow_calculation:
+                    return None
+                self.calculate(atoms, [name], changes)
+            result = self.results[name]
+        return result.copy() if isinstance(result, np.ndarray) else result
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Iterable[str] = ("energy",),
+        system_changes: Iterable[str] = all_changes,
+    ) -> None:
+        """Compute `properties` of `atoms` into ``self.results``."""
+        with self._lock:
+            atoms = self.atoms if atoms is None else atoms
+            if atoms is None:
+                raise PropertyUnavailableError("no structure given: pass atoms.")
+            state = self._look(atoms)
+            if state != self._state:
+                self.results = {}
+            wanted = {n if n != "free_energy" else "energy" for n in properties}
+            wanted.update(c for n in tuple(wanted) for c in _COMPANIONS.get(n, ()))
+            if "dipole" in wanted and "charges" in self.potential.properties:
+                wanted.add("charges")
+            self.results.update(self._compute(atoms, wanted))
+            self._state = state
+            self.atoms = atoms
+
+    @property
+    def atoms(self) -> Atoms | None:
+        """A copy of the structure the results belong to, as ASE keeps it; made when asked for."""
+        if self._snapshot is not None:
+            self._atoms, self._snapshot = self._snapshot.build(), None
+        return self._atoms
+
+    @atoms.setter
+    def atoms(self, atoms: Atoms | None) -> None:
+        self._atoms = None
+        self._snapshot = None if atoms is None else _Snapshot.of(atoms)
+
+    def reset(self) -> None:
+        """Forget results and structure; the neighbour list decides for itself."""
+        self.atoms = None
+        self.results = {}
+        self._state = None
+
+    def export_properties(self) -> Properties:
+        """Results that ASE has names for, as ``atoms.get_properties`` returns them.
+
+        ASE raises KeyError for any other name in ``results``, whatever was asked for.
+        """
+        return Properties({k: v for k, v in self.results.items() if k in all_outputs})
+
+    # -- what ASE has no name for ----------------------------------------------------------------
+
+    def get_polarizability(self, atoms: Atoms | None = None) -> FloatArray:
+        """Polarizability (3, 3) in e²Å²/eV; times
+        :data:`painn_ase.units.e2_angstrom2_per_ev_to_angstrom3` it is the volume in Å³."""
+        return self._array("polarizability", atoms)
+
+    def get_born_charges(self, atoms: Atoms | None = None) -> FloatArray:
+        """Born effective charges Z*[i, a, b] = ∂μ_a/∂r_ib (n_atoms, 3, 3) in e."""
+        return self._array("born_effective_charges", atoms)
+
+    def get_polarizability_derivatives(self, atoms: Atoms | None = None) -> FloatArray:
+        """[i, c, a, b] = ∂α_ab/∂r_ic (n_atoms, 3, 3, 3) in e²Å/eV."""
+        return self._array("polarizability_derivatives", atoms)
+
+    def get_hessian(self, atoms: Atoms | None = None) -> FloatArray:
+        """∂²E/∂r∂r (n_atoms, 3, n_atoms, 3) in eV/Å²."""
+        return self._array("hessian", atoms)
+
+    def get_dipole_flux(self, atoms: Atoms, velocities: FloatArray | None = None) -> FloatArray:
+        """dμ/dt = Σ Z*_i v_i (3,) in e·Å per ASE time unit, for the atoms' velocities.
+
+        Never cached, because ASE's cache does not look at velocities.
+        """
+        return self._compute(atoms, {"dipole_flux"}, velocities)["dipole_flux"]
+
+    def get_polarizability_flux(
+        self, atoms: Atoms, velocities: FloatArray | None = None
+    ) -> FloatArray:
+        """dα/dt (3, 3) in e²Å²/eV per ASE time unit, for the atoms' velocities; not cached."""
+        return self._compute(atoms, {"polarizability_flux"}, velocities)["polarizability_flux"]
+
+    def get_fluxes(
+        self, atoms: Atoms, velocities: FloatArray | None = None
+    ) -> dict[str, FloatArray]:
+        """Dipole and polarizability with their time derivatives, from one pass; not cached."""
+        names = {"dipole", "polarizability", *_FLUXES} & set(self.potential.properties)
+        return self._compute(atoms, names, velocities)
+
+    # -- work --------------------------------------------------------------------------------------
+
+    def _array(self, name: str, atoms: Atoms | None) -> FloatArray:
+        array: FloatArray = self.get_property(name, atoms)
+        return array
+
+    def _refuse(self, name: str) -> None:
+        hint = ""
+        if name in _FLUXES:
+            hint = f" It depends on velocities: call calc.get_{name}(atoms)."
+        raise PropertyUnavailableError(
+            f"{name!r} is not among what this model gives: "
+            f"{', '.join(self.implemented_properties)}.{hint}"
+        )
+
+    def total_charge(self, atoms: Atoms) -> float:
+        """Charge the structure is evaluated with, e."""
+        if self.charge is not None:
+            return float(self.charge)
+        return float(atoms.info.get("charge", self.potential.spec.total_charge))
+
+    def _look(self, atoms: Atoms) -> _State:
+        arrays = atoms.arrays
+        return _State(
+            arrays["positions"].tobytes(),
+            arrays["numbers"].tobytes(),
+            atoms.cell.array.tobytes(),
+            atoms.pbc.tobytes(),
+            self.total_charge(atoms),
+        )
+
+    def _compute(
+        self, atoms: Atoms, names: Iterable[str], velocities: FloatArray | None = None
+    ) -> dict[str, Any]:
+        wanted = frozenset(names)
+        graph = self._graph_of(atoms)
+        moving = None
+        if wanted & set(_FLUXES):
+            moving = _velocities(atoms, velocities, self.device)
+        return to_ase(self.predict(graph, wanted, moving), atoms)
+
+    def predict(
+        self,
+        graph: AtomGraph,
+        properties: Iterable[str],
+        velocities: torch.Tensor | None = None,
+    ) -> list[Prediction]:
+        """What each member says of `graph`, without cache: for batches and drivers.
+
+        Raises
+        ------
+        PropertyUnavailableError
+            For a property that model or structures cannot have.
+        """
+        names = frozenset(properties)
+        try:
+            return [p(graph, names, velocities) for p in self.potentials]
+        except UnsupportedPropertyError as error:
+            raise PropertyUnavailableError(str(error)) from None
+
+    def _graph_of(self, atoms: Atoms) -> AtomGraph:
+        """The graph of `atoms` on the device; only positions travel while the pairs hold."""
+        arrays = atoms.arrays
+        pairs = self._list.update(arrays["numbers"], arrays["positions"], atoms.cell.array, atoms.pbc)
+        charge = self.total_charge(atoms)
+        if self._graph is None or pairs is not self._pairs:
+            self.potential.check_elements(arrays["numbers"].tolist())
+            graph = from_ase(atoms, self.potential.cutoff, charge=charge, pairs=pairs)
+            self._graph = graph.to(self.device)
+            self._pairs, self._graph_charge = pairs, charge
+            return self._graph
+        positions = torch.tensor(arrays["positions"], dtype=torch.float64)
+        changes = {"positions": positions.to(self.device)}
+        if charge != self._graph_charge:
+            changes["charge"] = torch.full_like(self._graph.charge, charge)
+            self._graph_charge = charge
+        self._graph = self._graph.replace(**changes)
+        return self._graph
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+
+
+class StaticPolarizability:
+    """The polarizability of a PaiNN model in the shape that ASE's Raman classes ask for.
+
+    Parameters
+    ----------
+    calculator : PaiNNCalculator
+
+    Examples
+    --------
+    ``StaticRamanCalculator(atoms, exobj=StaticPolarizability(calc)).run()``, then
+    ``PlaczekStatic(atoms)``, both from :mod:`ase.vibrations`.
+    """
+
+    def __init__(self, calculator: PaiNNCalculator) -> None:
+        self.calculator = calculator
+
+    def __call__(self, atoms: Atoms | None = None) -> StaticPolarizability | FloatArray:
+        """Polarizability (3, 3) in e²Å²/eV; without atoms itself, since ASE first makes an
+        instance of what it is given."""
+        return self if atoms is None else self.calculator.get_polarizability(atoms)
+
+
+def _potential(model: Model) -> AtomisticPotential:
+    return model if isinstance(model, AtomisticPotential) else load_model(model)
+
+
+def _placed(
+    potential: AtomisticPotential, device: torch.device, dtype: torch.dtype
+) -> AtomisticPotential:
+    """`potential` itself if it is as asked, frozen; else a copy, so the user's stays untouched."""
+    fits = potential.dtype == dtype and potential.device == device and not potential.training
+    if fits and not any(p.requires_grad for p in potential.parameters()):
+        return potential
+    return copy.deepcopy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def _ase_names(potential: AtomisticPotential) -> list[str]:
+    """What ``get_property`` answers: everything but functions of the velocities."""
+    names = [n for n in potential.properties if n not in _FLUXES]
+    return [*names, "free_energy"] if "energy" in names else names
+
+
+def _velocities(
+    atoms: Atoms, velocities: FloatArray | None, device: torch.device
+) -> torch.Tensor:
+    values = atoms.get_velocities() if velocities is None else np.asarray(velocities, dtype=float)
+    if values.shape != (len(atoms), 3) or not np.isfinite(values).all():
+        raise GeometryError(
+            f"velocities must be finite numbers of shape ({len(atoms)}, 3); got shape "
+            f"{values.shape}. Set them with atoms.set_velocities or pass velocities=…"
+        )
+    return torch.tensor(values, dtype=torch.float64, device=device)
+
+
+#: Quantities with one row per structure, which a calculator of one structure drops.
+_PER_SYSTEM = frozenset(
+    {"energy", "stress", "dipole", "dipole_flux", "polarizability", "polarizability_flux"}
+)
+
+
+def _squeeze(array: NDArray[Any], name: str) -> Any:
+    """`array` of a batch of one in ASE's shape: energies as float, stress in Voigt order."""
+    if name.removesuffix("_std") in _PER_SYSTEM:
+        array = array[0]
+    if name == "stress":
+        return full_3x3_to_voigt_6_stress(array)
+    return float(array) if array.ndim == 0 else array
+
+
+def to_ase(members: Sequence[Prediction], atoms: Atoms) -> dict[str, Any]:
+    """Results of one structure as float64 NumPy in ASE's shapes, mean and spread of the members.
+
+    Raises
+    ------
+    GeometryError, NonFiniteError
+        If a result is not a number.
+    """
+    mean, spread = mean_and_spread(members)
+    values = {**mean.present(), **spread}
+    results = {k: _squeeze(v.cpu().numpy(), k) for k, v in values.items()}
+    if "energy" in results:
+        results["free_energy"] = results["energy"]
+    _check_finite(results, atoms)
+    return results
+
+
+def _check_finite(results: Mapping[str, Any], atoms: Atoms) -> None:
+    for name, value in results.items():
+        if not np.isfinite(value).all():
+            raise _non_finite(name, atoms)
+
+
+def _non_finite(name: str, atoms: Atoms) -> Exception:
+    """The error for a result that is not a number: coincident atoms, or the model's own doing."""
+    if len(atoms) > 1:
+        distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
+        np.fill_diagonal(distances, np.inf)
+        i, j = np.unravel_index(int(np.argmin(distances)), distances.shape)
+        if distances[i, j] < 1e-6:
+            return GeometryError(
+                f"atoms {i} and {j} are at the same place ({distances[i, j]:.1e} Å apart); "
+                f"{name} has no value there. Move one of them or remove the duplicate."
+            )
+    return NonFiniteError(
+        f"{name} came out NaN or infinite for {atoms.get_chemical_formula()}. The structure is "
+        "probably far outside what the model was trained on: look at it, and in a simulation go "
+        "back to an earlier frame and use a shorter time step."
+    )
