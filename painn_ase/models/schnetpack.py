@@ -1,0 +1,477 @@
+"""Import of PaiNN models trained with SchNetPack 2.x; SchNetPack need not be installed.
+
+Nothing in the file is executed (:mod:`painn_ase.models.foreign_pickle`), and a model is carried
+over exactly or not at all (:mod:`painn_ase.models.schnetpack_record`). Here its names and units
+become ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from ase import units as _ase
+from torch import Tensor
+
+from painn_ase.elements import SYMBOLS
+from painn_ase.errors import ModelFileError, SpecError
+from painn_ase.models.schnetpack_record import SchNetPackModel, read_model
+from painn_ase.models.torch_archive import read_torch_file
+from painn_ase.potential import AtomisticPotential
+from painn_ase.spec import (
+    DipoleSpec,
+    EnergySpec,
+    HeadsSpec,
+    ModelSpec,
+    PaiNNSpec,
+    PolarizabilitySpec,
+)
+
+__all__ = [
+    "DIPOLE_UNITS",
+    "ENERGY_UNITS",
+    "LENGTH_UNITS",
+    "POLARIZABILITY_UNITS",
+    "SchNetPackUnits",
+    "build_potential",
+    "load_schnetpack",
+]
+
+# ASE's constants, not ours (the two differ by 1e-8): SchNetPack converts with these.
+
+#: Names of energy units and their size in eV.
+ENERGY_UNITS: Mapping[str, float] = {
+    "eV": 1.0,
+    "meV": 1e-3,
+    "kcal/mol": _ase.kcal / _ase.mol,
+    "kJ/mol": _ase.kJ / _ase.mol,
+    "Hartree": _ase.Hartree,
+    "Ha": _ase.Hartree,
+    "Rydberg": _ase.Rydberg,
+}
+#: Names of length units and their size in Å.
+LENGTH_UNITS: Mapping[str, float] = {
+    "Angstrom": 1.0,
+    "Ang": 1.0,
+    "Å": 1.0,
+    "Bohr": _ase.Bohr,
+    "a0": _ase.Bohr,
+    "nm": _ase.nm,
+}
+#: Names of dipole units and their size in e·Å.
+DIPOLE_UNITS: Mapping[str, float] = {
+    "e*Angstrom": 1.0,
+    "e*Ang": 1.0,
+    "e*Bohr": _ase.Bohr,
+    "e*a0": _ase.Bohr,
+    "Debye": _ase.Debye,
+}
+#: Names of polarizability units and their size in e²Å²/eV.
+POLARIZABILITY_UNITS: Mapping[str, float] = {
+    "e^2*Angstrom^2/eV": 1.0,
+    "Angstrom^3": 1.0 / (_ase.Hartree * _ase.Bohr),
+    "Ang^3": 1.0 / (_ase.Hartree * _ase.Bohr),
+    "Bohr^3": _ase.Bohr**2 / _ase.Hartree,
+    "a0^3": _ase.Bohr**2 / _ase.Hartree,
+}
+
+
+@dataclass(frozen=True)
+class SchNetPackUnits:
+    """Size of a model's units in ASE's: eV, Å, e·Å, e²Å²/eV."""
+
+    energy: float = 1.0
+    length: float = 1.0
+    dipole: float = 1.0
+    polarizability: float = 1.0
+
+
+def load_schnetpack(
+    path: str | Path,
+    *,
+    energy_unit: str | float | None = None,
+    length_unit: str | float | None = None,
+    dipole_unit: str | float | None = None,
+    polarizability_unit: str | float | None = None,
+    elements: Sequence[int | str] | None = None,
+    energy_key: str | None = None,
+    polarizability_origin: Literal["center_of_mass", "coordinates"] = "center_of_mass",
+) -> AtomisticPotential:
+    """The potential in a model file of SchNetPack 2.x (``best_model``, ``*.model``).
+
+    Energies, forces, stress, dipole, charges and polarizability are those of SchNetPack to
+    rounding. What has no exact counterpart is refused with the reason.
+
+    Such a file does not say its units: they stand in the ``config.yaml`` of the training run
+    (``data.distance_unit``, ``data.property_units``) or with the data set, and have to be given.
+
+    Parameters
+    ----------
+    path : str or Path
+    energy_unit, length_unit, dipole_unit, polarizability_unit : str or float
+        Units of the model's training data: a name of :data:`ENERGY_UNITS`, :data:`LENGTH_UNITS`,
+        :data:`DIPOLE_UNITS`, :data:`POLARIZABILITY_UNITS`, or the unit's size in eV, Å, e·Å,
+        e²Å²/eV. Needed for what the model has; the length always.
+    elements : sequence of int or str, optional
+        Atomic numbers or symbols of the elements in the training data. The file does not say them
+        either; without them the potential takes those with a reference energy in the file, or
+        else every element the embedding has room for, trained or not, and says so in its
+        provenance.
+    energy_key : str, optional
+        Name of the output that is the energy, where it has no forces and is not called "energy".
+    polarizability_origin : {"center_of_mass", "coordinates"}
+        SchNetPack takes positions as they are given, so that α depends on where the molecule is
+        put. Equal to SchNetPack's for molecules centred at their centre of mass (as its training
+        data usually are); "coordinates" reproduces it everywhere.
+
+    Returns
+    -------
+    AtomisticPotential
+        In the file's precision; in float64 if weights had to be converted to other units.
+
+    Raises
+    ------
+    ModelFileError
+        For a file that is damaged, unsafe, or cannot be carried over exactly.
+    SpecError
+        For a missing or unknown unit or element.
+
+    Notes
+    -----
+    The dipole of a charged system is taken from the centre of mass here and from the coordinates'
+    origin in SchNetPack; where the unit of charge is not e (Debye with Å), corrected charges agree
+    for neutral systems only.
+    """
+    path = Path(path)
+    file = read_torch_file(path)
+    try:
+        model = read_model(file.content, energy_key)
+        units, unit_names = _units(
+            model,
+            {
+                "length": length_unit,
+                "energy": energy_unit,
+                "dipole": dipole_unit,
+                "polarizability": polarizability_unit,
+            },
+        )
+        numbers, elements_note = _elements(model, elements)
+        provenance = {
+            "imported_from": "SchNetPack" + (f" {model.version}" if model.version else ""),
+            "file": path.name,
+            "sha256": file.sha256,
+            "units": unit_names,
+            "elements": elements_note,
+        }
+        return build_potential(
+            model,
+            numbers,
+            units,
+            polarizability_origin=polarizability_origin,
+            name=path.stem,
+            provenance=provenance,
+        )
+    except ModelFileError as error:
+        raise ModelFileError(f"cannot import {str(path)!r}: {error}") from error.__cause__
+
+
+def build_potential(
+    model: SchNetPackModel,
+    elements: Sequence[int],
+    units: SchNetPackUnits,
+    *,
+    polarizability_origin: Literal["center_of_mass", "coordinates"] = "center_of_mass",
+    name: str = "",
+    provenance: Mapping[str, Any] | None = None,
+) -> AtomisticPotential:
+    """The potential of a SchNetPack model, in ASE's units.
+
+    Parameters
+    ----------
+    model : SchNetPackModel
+    elements : sequence of int
+        Atomic numbers to keep, ascending.
+    units : SchNetPackUnits
+    polarizability_origin : {"center_of_mass", "coordinates"}
+    name, provenance
+        For the model's description.
+
+    Raises
+    ------
+    ModelFileError
+        If its weights do not fit together.
+    """
+    try:
+        state = _state_dict(model, elements, units)
+        spec = ModelSpec(
+            elements=tuple(elements),
+            representation=_representation_spec(model, units, state),
+            heads=_heads_spec(model, elements, units, polarizability_origin),
+            name=name,
+            description="PaiNN model trained with SchNetPack",
+            provenance=dict(provenance or {}),
+        )
+    except (SpecError, KeyError, IndexError) as error:
+        raise ModelFileError(f"its parts do not fit together: {str(error)[:200]}") from error
+    return _filled(spec, state)
+
+
+def _filled(spec: ModelSpec, state: dict[str, Tensor]) -> AtomisticPotential:
+    """A potential with the given weights; refuses weights of another shape than `spec` needs."""
+    with torch.random.fork_rng(devices=()):
+        potential = AtomisticPotential(spec)
+    expected = potential.state_dict()
+    for key in sorted(set(expected) | set(state)):
+        given, needed = state.get(key), expected.get(key)
+        if given is None or needed is None or given.shape != needed.shape:
+            raise ModelFileError(
+                f"its weights do not fit together: '{key}' has shape "
+                f"{None if given is None else tuple(given.shape)} where "
+                f"{None if needed is None else tuple(needed.shape)} is needed."
+            )
+    is_double = any(tensor.dtype == torch.float64 for tensor in state.values())
+    potential.to(torch.float64 if is_double else torch.float32)
+    potential.load_state_dict(state)
+    return potential.eval().requires_grad_(False)
+
+
+# -- description -----------------------------------------------------------------------------------
+
+
+def _representation_spec(
+    model: SchNetPackModel, units: SchNetPackUnits, state: dict[str, Tensor]
+) -> PaiNNSpec:
+    filters = model.weights["representation.filter_net.weight"]
+    n_features = state["representation.embedding.weight"].shape[1]
+    return PaiNNSpec(
+        n_features=n_features,
+        n_interactions=model.n_interactions,
+        n_rbf=filters.shape[1],
+        cutoff=float(model.weights["representation.cutoff_fn.cutoff"]) * units.length,
+        radial_basis=model.radial_basis,
+        cutoff_function="cosine",
+        shared_filters=model.n_interactions > 1 and filters.shape[0] == 3 * n_features,
+        shared_interactions=model.shared_interactions,
+        epsilon=model.epsilon,
+    )
+
+
+def _heads_spec(
+    model: SchNetPackModel,
+    elements: Sequence[int],
+    units: SchNetPackUnits,
+    origin: Literal["center_of_mass", "coordinates"],
+) -> HeadsSpec:
+    energy = dipole = alpha = None
+    if model.energy is not None:
+        atomrefs = model.energy.atomrefs or [0.0] * (max(elements) + 1)
+        energy = EnergySpec(
+            n_hidden=_hidden_widths(model.weights, model.energy.prefix),
+            scale=model.energy.scale * units.energy,
+            reference_energies=tuple(
+                (model.energy.offset + atomrefs[z]) * units.energy for z in elements
+            ),
+        )
+    if model.dipole is not None:
+        hidden = _gated_width(model.weights, model.dipole.prefix)
+        dipole = DipoleSpec("latent_charge", n_hidden=hidden, scale=units.dipole, gate_epsilon=0.0)
+    if model.polarizability is not None:
+        hidden = _gated_width(model.weights, model.polarizability.prefix)
+        alpha = PolarizabilitySpec(
+            "latent_position",
+            n_hidden=hidden,
+            scale=units.polarizability,
+            origin=origin,
+            gate_epsilon=0.0,
+        )
+    return HeadsSpec(energy=energy, dipole=dipole, polarizability=alpha)
+
+
+def _hidden_widths(weights: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:
+    return tuple(
+        weights[f"{prefix}.{k}.weight"].shape[0] for k in range(_depth(weights, prefix) - 1)
+    )
+
+
+def _depth(weights: Mapping[str, Tensor], prefix: str) -> int:
+    """Number of layers of the MLP at `prefix`."""
+    depth = 0
+    while f"{prefix}.{depth}.weight" in weights:
+        depth += 1
+    return depth
+
+
+def _gated_width(weights: Mapping[str, Tensor], prefix: str) -> int:
+    return weights[f"{prefix}.1.mix_vectors.weight"].shape[1]
+
+
+# -- weights ---------------------------------------------------------------------------------------
+
+
+def _state_dict(
+    model: SchNetPackModel, elements: Sequence[int], units: SchNetPackUnits
+) -> dict[str, Tensor]:
+    """The weights under our names, in our units."""
+    source = model.weights
+    if units.length != 1.0:
+        # Lengths are folded into weights below: in float64, so that nothing is rounded.
+        source = {name: tensor.double() for name, tensor in source.items()}
+    state = {
+        "representation.embedding.weight": source["representation.embedding.weight"][list(elements)]
+    }
+    state.update(_radial_weights(model, source, units.length))
+    n_blocks = 1 if model.shared_interactions else model.n_interactions
+    for k in range(n_blocks):
+        ours, theirs = f"representation.interactions.{k}", f"representation.interactions.{k}"
+        state.update(_mlp(source, f"{theirs}.interatomic_context_net", f"{ours}.context"))
+        ours, theirs = f"representation.mixings.{k}", f"representation.mixing.{k}"
+        state.update(_mlp(source, f"{theirs}.intraatomic_context_net", f"{ours}.context"))
+        state[f"{ours}.vector_mix.weight"] = source[f"{theirs}.mu_channel_mix.weight"]
+    if model.energy is not None:
+        state.update(_mlp(source, model.energy.prefix, "heads.energy.mlp"))
+    # Outputs 0 and 1 of the last gated block are the scalar and the gate of the vector. Where the
+    # file's length is not Å, the charge (times a length) and ν (times a length) change, the rest
+    # is in the unit of the whole.
+    if model.dipole is not None:
+        state.update(_gated(source, model.dipole.prefix, "heads.dipole", 0, units.length))
+    if model.polarizability is not None:
+        prefix = model.polarizability.prefix
+        state.update(_gated(source, prefix, "heads.polarizability", 1, units.length))
+    return state
+
+
+def _radial_weights(
+    model: SchNetPackModel, source: Mapping[str, Tensor], length: float
+) -> dict[str, Tensor]:
+    """Constants of the radial basis and the filter layer of each block."""
+    basis, filters = "representation.radial_basis", "representation.filter_net"
+    weight = source[f"{filters}.weight"]
+    if model.radial_basis == "gaussian":
+        state = {
+            f"{basis}.centers": _times(source[f"{basis}.offsets"], length),
+            f"{basis}.widths": _times(source[f"{basis}.widths"], length),
+        }
+    else:
+        # sin(kd)/d is itself one over a length.
+        state = {f"{basis}.frequencies": _times(source[f"{basis}.freqs"], 1.0 / length)}
+        weight = _times(weight, length)
+    n_features = source["representation.embedding.weight"].shape[1]
+    weights = torch.split(weight, 3 * n_features)
+    biases = torch.split(source[f"{filters}.bias"], 3 * n_features)
+    if len(weights) not in (1, model.n_interactions) or len(biases) != len(weights):
+        raise ModelFileError(
+            f"its filter layer has {weight.shape[0]} rows; {model.n_interactions} blocks of "
+            f"{n_features} features need {3 * n_features * model.n_interactions}."
+        )
+    for k, (block, bias) in enumerate(zip(weights, biases, strict=True)):
+        state[f"representation.filters.{k}.0.weight"] = block.clone()
+        state[f"representation.filters.{k}.0.bias"] = bias.clone()
+    return state
+
+
+def _mlp(source: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
+    """Layers of an MLP; ours are numbered in twos because activations count too."""
+    return {
+        f"{ours}.{2 * k}.{part}": source[f"{theirs}.{k}.{part}"]
+        for k in range(_depth(source, theirs))
+        for part in ("weight", "bias")
+    }
+
+
+def _gated(
+    source: Mapping[str, Tensor], theirs: str, ours: str, row: int, length: float
+) -> dict[str, Tensor]:
+    """Two gated blocks; output `row` of the last one divided by the unit of length."""
+    state = {}
+    for k in range(2):
+        at = f"{ours}.stack.blocks.{k}"
+        state[f"{at}.vector_mix.weight"] = source[f"{theirs}.{k}.mix_vectors.weight"]
+        state.update(_mlp(source, f"{theirs}.{k}.scalar_net", f"{at}.context"))
+    if length != 1.0:
+        for part in ("weight", "bias"):
+            last = state[f"{ours}.stack.blocks.1.context.2.{part}"].clone()
+            last[row] /= length
+            state[f"{ours}.stack.blocks.1.context.2.{part}"] = last
+    return state
+
+
+def _times(tensor: Tensor, factor: float) -> Tensor:
+    return tensor if factor == 1.0 else tensor * factor
+
+
+# -- what the file does not say --------------------------------------------------------------------
+
+
+def _units(
+    model: SchNetPackModel, given: Mapping[str, str | float | None]
+) -> tuple[SchNetPackUnits, dict[str, str]]:
+    """Sizes of the model's units, and their names as they were given."""
+    tables = {
+        "length": LENGTH_UNITS,
+        "energy": ENERGY_UNITS,
+        "dipole": DIPOLE_UNITS,
+        "polarizability": POLARIZABILITY_UNITS,
+    }
+    needed = {
+        "length": True,
+        "energy": model.energy is not None,
+        "dipole": model.dipole is not None,
+        "polarizability": model.polarizability is not None,
+    }
+    sizes = {what: _unit_size(what, given[what], tables[what]) for what in tables if needed[what]}
+    return SchNetPackUnits(**sizes), {what: str(given[what]) for what in sizes}
+
+
+def _unit_size(what: str, given: str | float | None, table: Mapping[str, float]) -> float:
+    allowed = ", ".join(repr(name) for name in table)
+    if given is None:
+        raise SpecError(
+            f"{what}_unit is missing: a SchNetPack file does not say its units. Look them up in "
+            "the config.yaml of the training run (data.distance_unit, data.property_units) or "
+            f"with the training data, and give {what}_unit=... as one of {allowed}."
+        )
+    size = table.get(given) if isinstance(given, str) else float(given)
+    if size is None or not 0 < size < math.inf:
+        raise SpecError(
+            f"{what}_unit={given!r} is unknown; allowed are {allowed}, or the unit's size as a "
+            "positive number."
+        )
+    return size
+
+
+def _elements(
+    model: SchNetPackModel, given: Sequence[int | str] | None
+) -> tuple[tuple[int, ...], str]:
+    """Atomic numbers to keep, and where they come from."""
+    n_rows = model.weights["representation.embedding.weight"].shape[0]
+    atomrefs = model.energy.atomrefs if model.energy is not None else ()
+    top = min(n_rows, len(atomrefs) or n_rows, len(SYMBOLS))
+    if given is not None:
+        numbers = tuple(sorted({_atomic_number(element) for element in given}))
+        if not numbers or numbers[-1] >= top:
+            raise SpecError(
+                f"elements={list(given)!r}: the file has room for the atomic numbers 1 to "
+                f"{top - 1}. Name at least one of these."
+            )
+        return numbers, "named at import"
+    shown = tuple(z for z in range(1, top) if atomrefs and atomrefs[z] != 0.0)
+    if shown:
+        return shown, "those with a reference energy in the file"
+    return tuple(range(1, top)), (
+        "every row of the embedding: the file does not say which elements it was trained on, and "
+        "results for others are meaningless. Name them with elements=[...] at import"
+    )
+
+
+def _atomic_number(element: int | str) -> int:
+    number = SYMBOLS.index(element) if element in SYMBOLS else element
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number < len(SYMBOLS):
+        raise SpecError(
+            f"elements: {element!r} is neither an atomic number nor a chemical symbol, such as 8 "
+            "or 'O'."
+        )
+    return number
