@@ -29,7 +29,8 @@ __all__ = ["JournaledFile", "journal_path"]
 
 _MAGIC = b"PAINNJ01"
 _PAGE = 4096
-_HEADER = struct.Struct("<8sQQ")  # magic, size of the file after the commit, number of pages
+# Magic, size of the file after the commit, bytes of the old content that stay, number of pages.
+_HEADER = struct.Struct("<8sQQQ")
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -60,6 +61,8 @@ class JournaledFile(io.RawIOBase):
         self._writing = mode in ("w", "a")
         self._pages: dict[int, bytearray] = {}
         self._position = 0
+        self._size = 0
+        self._valid = 0  # bytes of the file on disk that still count; those behind read as zeros
         self._journal: IO[bytes] | None = None
         self._base: IO[bytes] | None = None
         try:
@@ -70,15 +73,13 @@ class JournaledFile(io.RawIOBase):
                 self._base = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
             else:
                 self._base = open(path, "rb", buffering=0)  # noqa: SIM115  (closed in close())
-            self._size = os.fstat(self._base.fileno()).st_size
+            self._size = self._valid = os.fstat(self._base.fileno()).st_size
             self._recover()
         except OSError as error:
             self._release()
             raise _as_trajectory_error(error, path) from error
         if mode == "w":
-            self._size = 0
-        # Bytes of the file on disk that still count; those behind read as zeros.
-        self._valid = self._size
+            self._size = self._valid = 0
 
     # -- the file protocol that h5py uses ----------------------------------------------------
 
@@ -155,12 +156,12 @@ class JournaledFile(io.RawIOBase):
         if not self._pages and os.fstat(self._base.fileno()).st_size == self._size:
             return
         try:
-            _write_record(self._journal, self._pages, self._size)
+            _write_record(self._journal, self._pages, self._size, self._valid)
         except OSError as error:
             self._empty_journal()
             raise _as_trajectory_error(error, self._path) from error
         try:
-            _apply(self._base, self._pages, self._size)
+            _apply(self._base, self._pages, self._size, self._valid)
             self._empty_journal()
         except OSError as error:  # the journal is complete: the next opening finishes the job
             raise _as_trajectory_error(error, self._path) from error
@@ -214,10 +215,10 @@ class JournaledFile(io.RawIOBase):
                 return
         record = _read_record(journal)
         if record is not None:
-            self._pages, self._size = record
+            self._pages, self._size, self._valid = record
             if self._writing and self._base is not None:
-                _apply(self._base, self._pages, self._size)
-                self._pages = {}
+                _apply(self._base, self._pages, self._size, self._valid)
+                self._pages, self._valid = {}, self._size
         if self._writing:
             self._empty_journal()
         else:
@@ -285,7 +286,7 @@ def _lock(file: IO[bytes]) -> None:
     file.seek(0)
 
 
-def _write_record(journal: IO[bytes], pages: dict[int, bytearray], size: int) -> None:
+def _write_record(journal: IO[bytes], pages: dict[int, bytearray], size: int, valid: int) -> None:
     """Pages and new size with a checksum, safely on disk before this returns."""
     digest = hashlib.sha256()
     journal.seek(0)
@@ -295,7 +296,7 @@ def _write_record(journal: IO[bytes], pages: dict[int, bytearray], size: int) ->
         digest.update(data)
         _write_all(journal, data)
 
-    put(_HEADER.pack(_MAGIC, size, len(pages)))
+    put(_HEADER.pack(_MAGIC, size, valid, len(pages)))
     for start in range(0, len(indices := sorted(pages)), 256):
         block = indices[start : start + 256]
         put(b"".join(struct.pack("<Q", i) + pages[i] for i in block))
@@ -303,14 +304,14 @@ def _write_record(journal: IO[bytes], pages: dict[int, bytearray], size: int) ->
     os.fsync(journal.fileno())
 
 
-def _read_record(journal: IO[bytes]) -> tuple[dict[int, bytearray], int] | None:
-    """Pages and size of a complete record; None for an empty, torn or foreign journal."""
+def _read_record(journal: IO[bytes]) -> tuple[dict[int, bytearray], int, int] | None:
+    """Pages and sizes of a complete record; None for an empty, torn or foreign journal."""
     length = os.fstat(journal.fileno()).st_size
     if length < _HEADER.size + _DIGEST:
         return None
     journal.seek(0)
     content = _read_all(journal, length)
-    magic, size, n_pages = _HEADER.unpack_from(content)
+    magic, size, valid, n_pages = _HEADER.unpack_from(content)
     if magic != _MAGIC or length != _HEADER.size + n_pages * (8 + _PAGE) + _DIGEST:
         return None
     if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
@@ -320,11 +321,13 @@ def _read_record(journal: IO[bytes]) -> tuple[dict[int, bytearray], int] | None:
         at = _HEADER.size + n * (8 + _PAGE)
         (index,) = struct.unpack_from("<Q", content, at)
         pages[index] = bytearray(content[at + 8 : at + 8 + _PAGE])
-    return pages, size
+    return pages, size, valid
 
 
-def _apply(base: IO[bytes], pages: dict[int, bytearray], size: int) -> None:
+def _apply(base: IO[bytes], pages: dict[int, bytearray], size: int, valid: int) -> None:
     """Put the pages into the file; repeating it does no harm."""
+    if os.fstat(base.fileno()).st_size > valid:
+        base.truncate(valid)
     for index in sorted(pages):
         base.seek(index * _PAGE)
         _write_all(base, pages[index])
