@@ -37,7 +37,8 @@ def build_painn_ase(backend: str, device: str, dtype: torch.dtype) -> Calculator
     model = random_potential(
         n_features=N_FEATURES, n_interactions=N_INTERACTIONS, n_rbf=N_RBF, cutoff=CUTOFF
     )
-    return PaiNNCalculator(model, device=device, dtype=dtype, backend=backend)
+    options = {} if backend == "auto" else {"backend": backend}
+    return PaiNNCalculator(model, device=device, dtype=dtype, **options)
 
 
 def build_schnetpack(variant: str, device: str, dtype: torch.dtype) -> Calculator:
