@@ -1,0 +1,31 @@
+"""Infrared, Raman and power spectra in absolute units, from dynamics and from normal modes.
+
+Needs numpy and scipy alone: time series of any program's dipoles and polarizabilities will do, and
+no model. Nothing here imports torch or ASE.
+"""
+
+from painn_ase.spectra.absorption import atomic_flux, infrared, infrared_by_atom
+from painn_ase.spectra.density_of_states import power, power_by_atom
+from painn_ase.spectra.estimators import SpectralDensity, spectral_density
+from painn_ase.spectra.files import load_spectrum, save_spectrum
+from painn_ase.spectra.scattering import depolarisation_ratio, raman
+from painn_ase.spectra.spectrum import BandArea, Peak, Spectrum
+from painn_ase.spectra.windows import window_fwhm
+
+__all__ = [
+    "BandArea",
+    "Peak",
+    "SpectralDensity",
+    "Spectrum",
+    "atomic_flux",
+    "depolarisation_ratio",
+    "infrared",
+    "infrared_by_atom",
+    "load_spectrum",
+    "power",
+    "power_by_atom",
+    "raman",
+    "save_spectrum",
+    "spectral_density",
+    "window_fwhm",
+]

@@ -1,0 +1,167 @@
+"""The vibrational density of states: power spectra of velocities, counted in degrees of freedom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.integrate import trapezoid
+
+from painn_ase.errors import DataError
+from painn_ase.spectra.absorption import group_index
+from painn_ase.spectra.advice import check_positive, warn
+from painn_ase.spectra.dynamics import Conditions, density_of_flux, spectrum_from_density
+from painn_ase.spectra.estimators import SpectralDensity
+from painn_ase.spectra.series import grouped_sum
+from painn_ase.spectra.spectrum import Spectrum
+from painn_ase.spectra.windows import Estimator, Window, reciprocal_fs_to_invcm
+from painn_ase.units import boltzmann_constant, fs_to_ase_time
+
+__all__ = ["power", "power_by_atom"]
+
+Array = NDArray[np.float64]
+
+
+def power(
+    velocities: Any,
+    masses: ArrayLike,
+    *,
+    timestep: float,
+    temperature: float | None = None,
+    degrees_of_freedom: float | None = None,
+    estimator: Estimator = "segments",
+    window: Window = "hann",
+    depth: int | None = None,
+    resolution: float | None = None,
+    verlet_timestep: float | None = None,
+) -> Spectrum:
+    """The density of states, in modes per cm⁻¹: its area is the number of degrees of freedom.
+
+    Parameters
+    ----------
+    velocities : array-like (n_frames, n_atoms, 3) or (n_runs, n_frames, n_atoms, 3)
+        Å/fs (ASE's times ``units.per_ase_time_to_per_fs``).
+    masses : array-like (n_atoms,)
+        amu.
+    timestep : float
+        Femtoseconds between frames.
+    temperature : float, optional
+        Kelvin, compared with the kinetic temperature for advice only.
+    degrees_of_freedom : float, optional
+        What the whole spectrum integrates to; 3 n_atoms by default. Give 3 n_atoms − 6 where
+        overall motion was removed.
+    estimator, window, depth, resolution, verlet_timestep
+        As for :func:`painn_ase.spectra.infrared`.
+    """
+    shares = power_by_atom(
+        velocities,
+        masses,
+        timestep=timestep,
+        labels="all",
+        temperature=temperature,
+        degrees_of_freedom=degrees_of_freedom,
+        estimator=estimator,
+        window=window,
+        depth=depth,
+        resolution=resolution,
+        verlet_timestep=verlet_timestep,
+    )
+    return shares["all"]
+
+
+def power_by_atom(
+    velocities: Any,
+    masses: ArrayLike,
+    *,
+    timestep: float,
+    labels: Sequence[Hashable] | str | None = None,
+    temperature: float | None = None,
+    degrees_of_freedom: float | None = None,
+    estimator: Estimator = "segments",
+    window: Window = "hann",
+    depth: int | None = None,
+    resolution: float | None = None,
+    verlet_timestep: float | None = None,
+) -> dict[Hashable, Spectrum]:
+    """The density of states split over atoms or groups of atoms; the shares add up.
+
+    ``labels`` (n_atoms,) names the group of each atom, e.g. ``atoms.get_chemical_symbols()``; by
+    default each atom is its own. One string stands for all atoms. The rest as for :func:`power`.
+    """
+    mass = _checked_masses(masses)
+    n_atoms = len(mass)
+    given = [labels] * n_atoms if isinstance(labels, str) else labels
+    names, index = group_index(given, n_atoms)
+    order = np.argsort(index, kind="stable")
+    conditions = Conditions(
+        timestep,
+        temperature=300.0 if temperature is None else temperature,
+        estimator=estimator,
+        window=window,
+        depth=depth,
+        resolution=resolution,
+        verlet_timestep=verlet_timestep,
+    )
+    pairing = (grouped_sum(np.repeat(index[order], 3)), 3 * n_atoms, len(names))
+    density = density_of_flux(
+        None,
+        ("velocities", velocities),
+        (n_atoms, 3),
+        _mass_weighted(np.sqrt(mass)[order], order),
+        pairing,
+        conditions,
+    )
+    count = 3.0 * n_atoms if degrees_of_freedom is None else degrees_of_freedom
+    check_positive(count, "degrees_of_freedom", "modes")
+    scale = _modes_per_density(density, count, temperature)
+    facts: dict[str, str | float | int] = {"degrees_of_freedom": float(count)}
+    return {
+        name: spectrum_from_density(
+            density,
+            row,
+            lambda frequency: np.full(len(frequency), scale),
+            conditions,
+            unit="modes/cm^-1",
+            quantity="density of states",
+            facts=facts,
+            advise=len(names) == 1,
+        )
+        for name, row in zip(names, np.eye(len(names)), strict=True)
+    }
+
+
+def _mass_weighted(roots: Array, order: NDArray[np.int64]) -> Callable[[Array], Array]:
+    def project(frames: Array) -> Array:
+        weighted = frames[:, order] * roots[:, None]
+        return np.ascontiguousarray(weighted.reshape(len(frames), -1).T)
+
+    return project
+
+
+def _checked_masses(masses: ArrayLike) -> Array:
+    mass = np.asarray(masses, dtype=np.float64)
+    if mass.ndim != 1 or not len(mass) or not np.all(mass > 0.0) or not np.isfinite(mass).all():
+        raise DataError(f"masses must be positive numbers in amu (n_atoms,), not {masses!r}")
+    return mass
+
+
+def _modes_per_density(
+    density: SpectralDensity, count: float, temperature: float | None
+) -> float:
+    """Factor that makes the whole area ``count``; advice where the run was not at temperature."""
+    area = float(trapezoid(density.density.sum(axis=0), density.frequency))
+    if area <= 0.0:
+        raise DataError("the velocities are zero throughout; there is no density of states")
+    if temperature is not None:
+        # one-sided area over frequency in 1/fs is half of Σ m⟨v²⟩
+        mean_square = 2.0 * area / reciprocal_fs_to_invcm
+        kinetic = mean_square / (fs_to_ase_time**2) / (count * boltzmann_constant)
+        if abs(kinetic / temperature - 1.0) > 0.03:
+            warn(
+                f"the velocities have a temperature of {kinetic:.1f} K for {count:g} degrees of "
+                f"freedom, {temperature:.1f} K was given: equilibrate longer, or correct the count"
+            )
+    return count / area
+

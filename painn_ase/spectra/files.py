@@ -1,0 +1,258 @@
+"""Spectra on disk: CSV, NPZ (never pickled) and, by way of ``jcamp``, JCAMP-DX.
+
+Readers accept experiments' files too, and answer anything unusable with a DataError that names
+the file, the place and what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from painn_ase.errors import DataError
+from painn_ase.spectra.jcamp import jcamp_text, parse_jcamp
+from painn_ase.spectra.spectrum import Spectrum
+
+__all__ = ["load_spectrum", "parse_csv", "read_text", "save_spectrum"]
+
+#: larger files are no spectra; refusing them keeps memory bounded
+MAX_BYTES = 512 * 1024 * 1024
+_HEADER = "# painn_ase spectrum "
+
+PathLike = str | os.PathLike[str]
+
+
+def read_text(path: PathLike) -> str:
+    """The text of a file of reasonable size, or DataError."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MiB, not a spectrum")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if b"\0" in raw:
+        raise DataError(f"{path}: a binary file, not text")
+    # older instruments write Latin-1; every byte string is valid there
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _facts(spectrum: Spectrum) -> dict[str, Any]:
+    return {
+        "unit": spectrum.unit,
+        "quantity": spectrum.quantity,
+        "fwhm": spectrum.fwhm,
+        "provenance": dict(spectrum.provenance),
+        "history": list(spectrum.history),
+    }
+
+
+def _checked_facts(text: str, where: str) -> dict[str, Any]:
+    """Keyword arguments for a Spectrum from the JSON of its facts, each checked."""
+    try:
+        given = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{where}: the header is not valid JSON ({error})") from error
+    if not isinstance(given, dict):
+        raise DataError(f"{where}: the header is not a JSON object")
+    fwhm, provenance, history = (given.get(k) for k in ("fwhm", "provenance", "history"))
+    plain = isinstance(provenance, dict) and all(
+        isinstance(v, str | int | float) for v in provenance.values()
+    )
+    if not isinstance(fwhm, int | float | None) or (provenance is not None and not plain):
+        raise DataError(f"{where}: fwhm or provenance in the header has the wrong type")
+    if fwhm is not None and not (math.isfinite(fwhm) and fwhm >= 0.0):
+        raise DataError(f"{where}: fwhm is {fwhm}, not a width")
+    if history is not None and not (
+        isinstance(history, list) and all(isinstance(h, str) for h in history)
+    ):
+        raise DataError(f"{where}: history in the header is not a list of sentences")
+    return {
+        "unit": str(given.get("unit", "arbitrary")),
+        "quantity": str(given.get("quantity", "intensity")),
+        "fwhm": fwhm,
+        "provenance": provenance or {},
+        "history": tuple(history or ()),
+    }
+
+
+# ---------------------------------------------------------------------- CSV
+
+
+def csv_text(spectrum: Spectrum) -> str:
+    """The spectrum as comma-separated text with its facts in comment lines."""
+    names = ["wavenumber_invcm", "intensity"] + (["error"] if spectrum.error is not None else [])
+    columns = [spectrum.frequency, spectrum.intensity]
+    if spectrum.error is not None:
+        columns.append(spectrum.error)
+    lines = [_HEADER + json.dumps(_facts(spectrum)), ",".join(names)]
+    lines += [",".join(repr(float(x)) for x in row) for row in zip(*columns, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(line: str) -> list[float] | None:
+    """The numbers of a line split at commas, semicolons, tabs or spaces; None if it has words."""
+    separator = next((s for s in (";", "\t", ",") if s in line), None)
+    cells = [c.strip() for c in (line.split(separator) if separator else line.split())]
+    while cells and not cells[-1]:
+        cells.pop()
+    try:
+        return [float(c) for c in cells]
+    except ValueError:
+        return None
+
+
+def parse_csv(text: str, where: str = "text") -> Spectrum:
+    """A spectrum from two or three numeric columns: wavenumber, intensity and perhaps its error.
+
+    Lines starting with ``#`` and one heading line are skipped; order does not matter.
+    Raises DataError naming the line.
+    """
+    facts: dict[str, Any] = {}
+    rows: list[list[float]] = []
+    heading_allowed = True
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if line.startswith(_HEADER):
+            facts = _checked_facts(line[len(_HEADER) :], f"{where}, line {number}")
+        if not line or line.startswith(("#", "%", "!")):
+            continue
+        values = _numbers(line)
+        if values is None and heading_allowed and not rows:
+            heading_allowed = False
+            continue
+        if values is None or not 2 <= len(values) <= 3 or (rows and len(values) != len(rows[0])):
+            raise DataError(
+                f"{where}, line {number}: {line[:60]!r} is not a row of wavenumber, intensity and "
+                "perhaps error, as many columns in every row"
+            )
+        if not all(math.isfinite(v) for v in values):
+            raise DataError(f"{where}, line {number}: NaN or infinite value in {line[:60]!r}")
+        rows.append(values)
+    if len(rows) < 2:
+        raise DataError(f"{where}: {len(rows)} rows of numbers; a spectrum needs at least two")
+    return _sorted_spectrum(np.array(rows).T, facts, where)
+
+
+def _sorted_spectrum(
+    columns: NDArray[np.float64], facts: dict[str, Any], where: str
+) -> Spectrum:
+    columns = columns[:, np.argsort(columns[0], kind="stable")]
+    repeated = np.flatnonzero(np.diff(columns[0]) <= 0.0)
+    if len(repeated):
+        raise DataError(f"{where}: wavenumber {columns[0][repeated[0]]:g} occurs more than once")
+    error = columns[2] if len(columns) > 2 else None
+    return Spectrum(columns[0], columns[1], error, **facts)
+
+
+# ---------------------------------------------------------------------- NPZ
+
+
+def _write_npz(spectrum: Spectrum, path: Path) -> None:
+    arrays = {"frequency": spectrum.frequency, "intensity": spectrum.intensity}
+    for name in ("error", "samples"):
+        values = getattr(spectrum, name)
+        if values is not None:
+            arrays[name] = values
+    facts = np.array(json.dumps({"format": "painn_ase spectrum 1", **_facts(spectrum)}))
+    with path.open("wb") as handle:
+        np.savez_compressed(handle, facts=facts, **arrays)
+
+
+def _read_npz(path: Path) -> Spectrum:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise DataError(f"{path}: unpacks to more than {MAX_BYTES >> 20} MiB")
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {k: stored[k] for k in stored.files}
+    except DataError:
+        raise
+    # a broken archive may fail anywhere in zipfile, zlib or numpy's header parser
+    except Exception as error:
+        raise DataError(f"{path}: not a readable NPZ archive ({error})") from error
+    missing = {"facts", "frequency", "intensity"} - set(arrays)
+    if missing:
+        raise DataError(f"{path}: not a spectrum, {', '.join(sorted(missing))} missing")
+    facts = _checked_facts(str(arrays["facts"]), str(path))
+    try:
+        return Spectrum(
+            arrays["frequency"],
+            arrays["intensity"],
+            arrays.get("error"),
+            arrays.get("samples"),
+            **facts,
+        )
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+# ---------------------------------------------------------------------- by suffix
+
+
+def _write_text(text: Callable[[Spectrum], str]) -> Callable[[Spectrum, Path], None]:
+    def write(spectrum: Spectrum, path: Path) -> None:
+        path.write_text(text(spectrum), encoding="utf-8")
+
+    return write
+
+
+def _read_csv(path: Path) -> Spectrum:
+    return parse_csv(read_text(path), str(path))
+
+
+def _read_jcamp(path: Path) -> Spectrum:
+    return parse_jcamp(read_text(path), str(path))
+
+
+_WRITERS: dict[str, Callable[[Spectrum, Path], None]] = {
+    ".csv": _write_text(csv_text),
+    ".npz": _write_npz,
+    ".jdx": _write_text(jcamp_text),
+    ".dx": _write_text(jcamp_text),
+    ".jcamp": _write_text(jcamp_text),
+}
+_READERS: dict[str, Callable[[Path], Spectrum]] = {
+    ".csv": _read_csv,
+    ".txt": _read_csv,
+    ".dat": _read_csv,
+    ".npz": _read_npz,
+    ".jdx": _read_jcamp,
+    ".dx": _read_jcamp,
+    ".jcamp": _read_jcamp,
+}
+
+
+def save_spectrum(spectrum: Spectrum, path: PathLike) -> None:
+    """Write a spectrum in the format that the suffix names; the file is replaced whole."""
+    path = Path(path)
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise DataError(f"{path}: unknown suffix; allowed are {', '.join(_WRITERS)}")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        writer(spectrum, partial)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def load_spectrum(path: PathLike) -> Spectrum:
+    """Read a spectrum in the format that the suffix names, or DataError."""
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: unknown suffix; allowed are {', '.join(_READERS)}")
+    return reader(path)
