@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,7 +13,7 @@ from painn_ase.elements import SYMBOLS
 from painn_ase.quantities import QUANTITIES
 from painn_ase.spec import HeadsSpec, ModelSpec, PaiNNSpec
 
-__all__ = ["model_card"]
+__all__ = ["model_card", "print_card"]
 
 
 def model_card(source: str, spec: ModelSpec) -> RenderableType:
@@ -34,6 +34,11 @@ def model_card(source: str, spec: ModelSpec) -> RenderableType:
     if spec.provenance:
         sections += ["\n[bold]Where it comes from[/bold]", _table(_provenance(spec.provenance))]
     return Group(*sections)
+
+
+def print_card(source: str, spec: ModelSpec) -> None:
+    """Print the model card to standard output."""
+    Console(highlight=False).print(model_card(source, spec))
 
 
 def _table(rows: Iterator[tuple[str, str]]) -> Table:

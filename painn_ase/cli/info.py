@@ -17,8 +17,6 @@ from painn_ase._version import __version__
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from painn_ase.spec import ModelSpec
-
 __all__ = ["Backend", "Environment", "Package", "info", "read_environment"]
 
 #: What the core needs, by distribution name.
@@ -110,7 +108,7 @@ class Environment:
 
 
 def info(
-    file: str = typer.Argument(
+    file: str | None = typer.Argument(
         None,
         metavar="[FILE]",
         help="A model file, or the name of a bundled model. Without it: what is installed here.",
@@ -136,7 +134,9 @@ def info(
     if as_json:
         _print_json(dataclasses.asdict(spec))
     else:
-        _print_card(file, spec)
+        from painn_ase.cli.card import print_card
+
+        print_card(file, spec)
 
 
 def read_environment() -> Environment:
@@ -243,11 +243,3 @@ def _print_environment(environment: Environment) -> None:
         missing = f"[yellow]not installed[/yellow]   {escape(package.install)}"
         rows.add_row(f"  {package.name}", package.purpose, package.version or missing)
     console.print(rows)
-
-
-def _print_card(file: str, spec: ModelSpec) -> None:
-    from rich.console import Console
-
-    from painn_ase.cli.card import model_card
-
-    Console(highlight=False).print(model_card(file, spec))
