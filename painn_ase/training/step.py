@@ -11,7 +11,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -76,6 +76,14 @@ class _Unchecked(AtomisticPotential):
 
     def _element_idx(self, numbers: Tensor) -> Tensor:
         return self.element_rows.index_select(0, numbers)
+
+
+class _Isolated:
+    """Stands for pbc = False throughout: a trace cannot look into the tensor itself."""
+
+    def any(self) -> bool:
+        """False: no direction is periodic."""
+        return False
 
 
 class CompiledStep:
@@ -145,8 +153,9 @@ class CompiledStep:
         from torch.fx.experimental.proxy_tensor import make_fx
 
         names, label_names = self._names, list(batch.labels.present())
-        graph, eager = batch.graph, self.eager
-        counts = graph.atom_counts()
+        counts = batch.graph.atom_counts()
+        graph = batch.graph.replace(pbc=cast(Tensor, _Isolated()))
+        eager = self.eager
         potential = _Unchecked(eager.potential.spec).to(eager.potential.device)
         potential.use_scatter(eager.potential.scatter_backend)
         potential.to(eager.potential.dtype)
