@@ -1,0 +1,249 @@
+// The library's entry points: chooses the instruction set, owns memory, threads and locks.
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <atomic>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
+#if defined(_MSC_VER)
+#include <malloc.h>
+#endif
+
+#include "abi.h"
+
+namespace {
+
+void* allocate(size_t bytes) {
+  const size_t size = (bytes + 63) / 64 * 64 + 64;
+#if defined(_MSC_VER)
+  void* p = _aligned_malloc(size, 64);
+#else
+  void* p = nullptr;
+  if (posix_memalign(&p, 64, size) != 0) p = nullptr;
+#endif
+  if (p) std::memset(p, 0, size);
+  return p;
+}
+void release(void* p) {
+#if defined(_MSC_VER)
+  _aligned_free(p);
+#else
+  std::free(p);
+#endif
+}
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+int64_t process_id() {
+#if defined(_WIN32)
+  return 0;
+#else
+  return getpid();
+#endif
+}
+
+void relax() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// A step's threads. They sleep between steps; inside a step they wait for each other a short while
+// awake (stages are tens of microseconds) and then sleep, so that an oversubscribed machine is not
+// kept busy by waiting.
+class Team {
+ public:
+  explicit Team(int n) : n_(n), process_(process_id()) {
+    try {
+      for (int t = 1; t < n; t++) threads_.emplace_back([this, t] { serve(t); });
+    } catch (const std::system_error&) {
+      n_ = static_cast<int>(threads_.size()) + 1;  // the system gave fewer threads than asked
+    }
+  }
+  ~Team() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stop_ = true;
+      step_++;
+    }
+    wake_.notify_all();
+    for (std::thread& t : threads_) t.join();
+  }
+  int size() const { return n_; }
+  bool mine() const { return process_ == process_id(); }
+  // After fork() the threads exist in the parent only: forget them without joining.
+  void abandon() {
+    for (std::thread& t : threads_) t.detach();
+    threads_.clear();
+  }
+
+  void run(const PainnKernel* kernel, void* model, const PainnTask* task) {
+    team_ = PainnTeam{n_, &Team::wait_for_all, this};
+    kernel_ = kernel;
+    model_ = model;
+    task_ = task;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      step_++;
+    }
+    wake_.notify_all();
+    kernel->run(model, task, &team_, 0);
+    barrier();
+  }
+
+ private:
+  static constexpr int spins = 4000;
+
+  void serve(int thread) {
+    uint64_t seen = 0;
+    for (;;) {
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        wake_.wait(lock, [&] { return step_ != seen; });
+        seen = step_;
+        if (stop_) return;
+      }
+      kernel_->run(model_, task_, &team_, thread);
+      barrier();
+    }
+  }
+  static void wait_for_all(void* self) { static_cast<Team*>(self)->barrier(); }
+  void barrier() {
+    const uint32_t phase = phase_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == n_) {
+      arrived_.store(0, std::memory_order_relaxed);
+      {
+        std::lock_guard<std::mutex> lock(barrier_mutex_);
+        phase_.store(phase + 1, std::memory_order_release);
+      }
+      barrier_open_.notify_all();
+      return;
+    }
+    for (int k = 0; k < spins; k++) {
+      if (phase_.load(std::memory_order_acquire) != phase) return;
+      relax();
+    }
+    std::unique_lock<std::mutex> lock(barrier_mutex_);
+    barrier_open_.wait(lock, [&] { return phase_.load(std::memory_order_acquire) != phase; });
+  }
+
+  int n_;
+  int64_t process_;
+  std::vector<std::thread> threads_;
+  std::mutex mutex_, barrier_mutex_;
+  std::condition_variable wake_, barrier_open_;
+  uint64_t step_ = 0;
+  bool stop_ = false;
+  std::atomic<uint32_t> phase_{0};
+  std::atomic<int> arrived_{0};
+  PainnTeam team_{};
+  const PainnKernel* kernel_ = nullptr;
+  void* model_ = nullptr;
+  const PainnTask* task_ = nullptr;
+};
+
+struct Handle {
+  const PainnKernel* kernel = nullptr;
+  void* model = nullptr;
+  std::mutex mutex;  // one step at a time per model: its workspace is shared
+  std::unique_ptr<Team> team;
+
+  ~Handle() {
+    forget_team();
+    if (model) kernel->destroy(model);
+  }
+  void forget_team() {
+    if (team && !team->mine()) {
+      team->abandon();
+      (void)team.release();  // its mutexes may be held by a thread that no longer exists
+    }
+    team.reset();
+  }
+  Team* threads(int n) {
+    if (n < 2) return nullptr;
+    if (!team || !team->mine() || team->size() != n) {
+      forget_team();
+      team = std::make_unique<Team>(n);
+    }
+    return team.get();
+  }
+};
+
+enum Isa { portable = 0, avx2 = 1, avx512 = 2 };
+
+bool supported(int isa) {
+  if (isa == portable) return true;
+#if defined(PAINN_X86) && defined(__GNUC__)
+  __builtin_cpu_init();
+  if (isa == avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == avx512)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+#endif
+  return false;
+}
+
+const PainnKernel* kernel_for(int isa, bool single) {
+#if defined(PAINN_X86) && defined(__GNUC__)
+  if (isa == avx512) return painn::avx512_kernel(single);
+  if (isa == avx2) return painn::avx2_kernel(single);
+#endif
+  (void)isa;
+  return painn::portable_kernel(single);
+}
+
+}  // namespace
+
+PAINN_EXPORT int painn_abi_version() { return PAINN_ABI_VERSION; }
+
+// Whether this CPU and this build can run an instruction set (0 portable, 1 AVX2, 2 AVX-512).
+PAINN_EXPORT int painn_supports(int isa) { return supported(isa) ? 1 : 0; }
+
+PAINN_EXPORT void* painn_create(const PainnModel* model, int isa) {
+  if (!supported(isa)) return nullptr;
+  const PainnServices services = {allocate, release, now};
+  Handle* h = new (std::nothrow) Handle();
+  if (!h) return nullptr;
+  h->kernel = kernel_for(isa, model->single != 0);
+  h->model = h->kernel->create(model, &services);
+  if (!h->model) {
+    delete h;
+    return nullptr;
+  }
+  return h;
+}
+
+PAINN_EXPORT void painn_destroy(void* handle) { delete static_cast<Handle*>(handle); }
+
+// 0, or 1 when there is not enough memory.
+PAINN_EXPORT int painn_compute(void* handle, const PainnTask* task, int n_threads) {
+  Handle* h = static_cast<Handle*>(handle);
+  std::lock_guard<std::mutex> lock(h->mutex);
+  if (n_threads > task->n_atoms) n_threads = task->n_atoms;
+  Team* team = nullptr;
+  try {
+    team = h->threads(n_threads);
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+  if (h->kernel->prepare(h->model, task, team ? team->size() : 1)) return 1;
+  if (team) {
+    team->run(h->kernel, h->model, task);
+    return 0;
+  }
+  const PainnTeam alone = {1, nullptr, nullptr};
+  h->kernel->run(h->model, task, &alone, 0);
+  return 0;
+}

@@ -1,0 +1,306 @@
+// A model's weights, padded to whole vectors and packed for the products of both passes.
+//
+// Padding channels hold zeros everywhere and stay zero through the network, so any width works.
+#ifndef PAINN_WEIGHTS_H
+#define PAINN_WEIGHTS_H
+#include "abi.h"
+#include "basis.h"
+
+namespace {
+
+template <class T>
+PAINN_INLINE int padded(int n) {
+  return (n + lanes<T> - 1) / lanes<T> * lanes<T>;
+}
+
+// Where a padded index lies in an unpadded axis of `sections` parts of `n`; -1 in the padding.
+struct Axis {
+  int n, n_padded, sections;
+  int size() const { return n_padded * sections; }
+  int operator()(int index) const {
+    const int section = index / n_padded, c = index % n_padded;
+    return c < n ? section * n + c : -1;
+  }
+};
+
+template <class T, class Value>
+Packed<T> pack(const PainnServices& s, int k, int n_columns, int vectors, Value value) {
+  Packed<T> out;
+  out.k = k;
+  out.n_columns = n_columns;
+  out.data = static_cast<T*>(s.allocate(sizeof(T) * size_t(k) * n_columns));
+  if (!out.data) return out;
+  const int width = vectors * lanes<T>;
+  for (int column = 0; column < n_columns; column += width) {
+    const int w = n_columns - column < width ? n_columns - column : width;
+    T* panel = out.data + ptrdiff_t(column) * k;
+    for (int l = 0; l < k; l++)
+      for (int c = 0; c < w; c++) panel[l * w + c] = static_cast<T>(value(l, column + c));
+  }
+  return out;
+}
+
+// x·W^T for W (out, in): the product of the forward pass.
+template <class T>
+Packed<T> pack_forward(const PainnServices& s, const double* w, Axis out, Axis in, int n_in) {
+  return pack<T>(s, in.size(), out.size(), panel_vectors, [=](int l, int c) {
+    const int o = out(c), i = in(l);
+    return o < 0 || i < 0 ? 0. : w[ptrdiff_t(o) * n_in + i];
+  });
+}
+// g·W: the product of the backward pass.
+template <class T>
+Packed<T> pack_backward(const PainnServices& s, const double* w, Axis out, Axis in, int n_in) {
+  return pack<T>(s, out.size(), in.size(), panel_vectors, [=](int l, int c) {
+    const int o = out(l), i = in(c);
+    return o < 0 || i < 0 ? 0. : w[ptrdiff_t(o) * n_in + i];
+  });
+}
+template <class T>
+T* pad_vector(const PainnServices& s, const double* v, Axis axis) {
+  T* out = static_cast<T*>(s.allocate(sizeof(T) * axis.size()));
+  for (int c = 0; out && c < axis.size(); c++) out[c] = axis(c) < 0 ? T(0) : T(v[axis(c)]);
+  return out;
+}
+
+template <class T>
+struct Linear {
+  Packed<T> forward, backward;
+  T* bias = nullptr;
+  void build(const PainnServices& s, const double* w, const double* b, Axis out, Axis in) {
+    forward = pack_forward<T>(s, w, out, in, in.n * in.sections);
+    backward = pack_backward<T>(s, w, out, in, in.n * in.sections);
+    bias = b ? pad_vector<T>(s, b, out) : nullptr;
+  }
+  bool complete() const { return forward.data && backward.data; }
+  void free(const PainnServices& s) {
+    s.release(forward.data);
+    s.release(backward.data);
+    s.release(bias);
+  }
+};
+
+// One interaction and mixing block.
+template <class T>
+struct Block {
+  Packed<T> filter;              // (B + 1) × 3F, in chunks of three panels
+  Linear<T> context0, context2;  // F → F → 3F
+  Linear<T> vectors;             // F → 2F
+  Linear<T> mix0;                // forward holds the q half; backward both halves
+  Packed<T> mix0_norm;           // the half of mix0 that reads |V|
+  Linear<T> mix2;                // F → 3F, in the last block 2F (a, c)
+};
+
+// The first block sees only the elements: message sums factor into sums of the basis per element
+// of the neighbour (pairs × B work) times a matrix per element (atoms × B × F work).
+template <class T>
+struct FirstBlock {
+  Packed<T> scalar, scalar_back, vector, vector_back;
+};
+
+template <class T>
+struct Weights {
+  int f0 = 0, f = 0, n_blocks = 0, kp = 0, k = 0, n_elements = 0, n_hidden = 0;
+  int widest_hidden = 0, total_hidden = 0;
+  double scale = 1., epsilon = 0.;
+  Basis basis{};
+  double *centers = nullptr, *widths = nullptr, *reference = nullptr;
+  T* embedding = nullptr;  // (n_elements, F)
+  Block<T>* blocks = nullptr;
+  FirstBlock<T>* first = nullptr;  // per element
+  Linear<T>* energy = nullptr;     // hidden layers
+  int* hidden = nullptr;           // their padded widths
+  T* energy_out = nullptr;         // (last hidden,)
+  double energy_bias = 0.;
+  bool complete = false;
+};
+
+inline double silu_exact(double x) { return x / (1. + std::exp(-x)); }
+
+// x = MLP(embedding) of each element in float64: what the first block's neighbours send.
+inline void element_messages(const PainnModel& m, const double* const* t, double* hidden, double* x) {
+  const int f = m.n_features;
+  const double *emb = m.tensors[0], *w0 = t[0], *b0 = t[1], *w2 = t[2], *b2 = t[3];
+  for (int e = 0; e < m.n_elements; e++) {
+    for (int o = 0; o < f; o++) {
+      double z = b0[o];
+      for (int c = 0; c < f; c++) z += w0[ptrdiff_t(o) * f + c] * emb[ptrdiff_t(e) * f + c];
+      hidden[o] = silu_exact(z);
+    }
+    for (int o = 0; o < 3 * f; o++) {
+      double z = b2[o];
+      for (int c = 0; c < f; c++) z += w2[ptrdiff_t(o) * f + c] * hidden[c];
+      x[ptrdiff_t(e) * 3 * f + o] = z;
+    }
+  }
+}
+
+template <class T>
+double* copy_doubles(const PainnServices& s, const double* from, int n) {
+  double* out = static_cast<double*>(s.allocate(sizeof(double) * (n + 1)));
+  if (out && n) std::memcpy(out, from, sizeof(double) * n);
+  return out;
+}
+
+template <class T>
+void build_block(Weights<T>& w, const PainnServices& s, const PainnModel& m, int k) {
+  const int f0 = w.f0, f = w.f, n_rbf = m.n_rbf;
+  const Axis one{f0, f, 1}, two{f0, f, 2}, three{f0, f, 3};
+  const double* const* filters = m.tensors + 1 + 2 * k;
+  const double* const* t = m.tensors + 1 + 2 * w.n_blocks + 9 * k;
+  Block<T>& b = w.blocks[k];
+  constexpr int width = panel_vectors * lanes<T>;
+  const double *wf = filters[0], *bf = filters[1];
+  // Chunks of `chunk` channels, each as three panels (a, b, c): column -> (part, channel).
+  b.filter.k = w.k;
+  b.filter.n_columns = 3 * f;
+  b.filter.data = static_cast<T*>(s.allocate(sizeof(T) * size_t(w.k) * 3 * f));
+  for (int c0 = 0; b.filter.data && c0 < f; c0 += width) {
+    const int n = f - c0 < width ? f - c0 : width;
+    for (int part = 0; part < 3; part++)
+      for (int l = 0; l < w.k; l++)
+        for (int c = 0; c < n; c++) {
+          const int row = part * f0 + c0 + c;
+          const double v = c0 + c >= f0 ? 0. : (l < n_rbf ? wf[ptrdiff_t(row) * n_rbf + l] : bf[row]);
+          b.filter.data[(ptrdiff_t(c0) * 3 + part * n) * w.k + l * n + c] = T(v);
+        }
+  }
+  b.context0.build(s, t[0], t[1], one, one);
+  b.context2.build(s, t[2], t[3], three, one);
+  b.vectors.build(s, t[4], nullptr, two, one);
+  b.mix0.build(s, t[5], t[6], one, two);
+  s.release(b.mix0.forward.data);
+  b.mix0.forward = pack_forward<T>(s, t[5], one, one, 2 * f0);
+  b.mix0_norm = pack_forward<T>(s, t[5] + f0, one, one, 2 * f0);
+  if (k + 1 < w.n_blocks) {
+    b.mix2.build(s, t[7], t[8], three, one);
+    return;
+  }
+  // Nobody reads the vectors after the last block: keep a and c, drop b.
+  const ptrdiff_t part = ptrdiff_t(f0) * f0;
+  double* ac = static_cast<double*>(s.allocate(sizeof(double) * (2 * part + 2 * f0)));
+  if (!ac) return;
+  std::memcpy(ac, t[7], sizeof(double) * part);
+  std::memcpy(ac + part, t[7] + 2 * part, sizeof(double) * part);
+  std::memcpy(ac + 2 * part, t[8], sizeof(double) * f0);
+  std::memcpy(ac + 2 * part + f0, t[8] + 2 * f0, sizeof(double) * f0);
+  b.mix2.build(s, ac, ac + 2 * part, two, one);
+  s.release(ac);
+}
+
+template <class T>
+void build_first(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
+  const int f0 = w.f0, f = w.f, n_rbf = m.n_rbf, k = w.k, kp = w.kp;
+  double* hidden = static_cast<double*>(s.allocate(sizeof(double) * f0));
+  double* x = static_cast<double*>(s.allocate(sizeof(double) * size_t(m.n_elements) * 3 * f0));
+  if (hidden && x) {
+    element_messages(m, m.tensors + 1 + 2 * w.n_blocks, hidden, x);
+    const double *wf = m.tensors[1], *bf = m.tensors[2];
+    for (int e = 0; e < m.n_elements; e++) {
+      for (int part = 0; part < 2; part++) {
+        auto value = [=](int l, int c) {
+          if (c >= f0 || l >= k) return 0.;
+          const int row = part * f0 + c;
+          return x[ptrdiff_t(e) * 3 * f0 + row] * (l < n_rbf ? wf[ptrdiff_t(row) * n_rbf + l] : bf[row]);
+        };
+        auto transposed = [=](int l, int c) { return value(c, l); };
+        FirstBlock<T>& b = w.first[e];
+        (part ? b.vector : b.scalar) = pack<T>(s, k, f, panel_vectors, value);
+        (part ? b.vector_back : b.scalar_back) = pack<T>(s, f, kp, panel_vectors, transposed);
+      }
+    }
+  }
+  s.release(hidden);
+  s.release(x);
+}
+
+template <class T>
+bool build_energy(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
+  const double* const* t = m.tensors + 1 + 11 * w.n_blocks;
+  w.n_hidden = m.n_hidden;
+  w.energy = static_cast<Linear<T>*>(s.allocate(sizeof(Linear<T>) * (m.n_hidden + 1)));
+  w.hidden = static_cast<int*>(s.allocate(sizeof(int) * (m.n_hidden + 1)));
+  if (!w.energy || !w.hidden) return false;
+  Axis in{w.f0, w.f, 1};
+  for (int l = 0; l < m.n_hidden; l++) {
+    const Axis out{m.hidden[l], padded<T>(m.hidden[l]), 1};
+    w.energy[l].build(s, t[2 * l], t[2 * l + 1], out, in);
+    if (!w.energy[l].complete()) return false;
+    w.hidden[l] = out.n_padded;
+    w.total_hidden += out.n_padded;
+    if (out.n_padded > w.widest_hidden) w.widest_hidden = out.n_padded;
+    in = out;
+  }
+  w.energy_out = pad_vector<T>(s, t[2 * m.n_hidden], in);
+  w.energy_bias = t[2 * m.n_hidden + 1][0];
+  return w.energy_out != nullptr;
+}
+
+template <class T>
+void build_weights(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
+  w.f0 = m.n_features;
+  w.f = padded<T>(m.n_features);
+  w.n_blocks = m.n_interactions;
+  w.n_elements = m.n_elements;
+  w.k = m.n_rbf + 1;
+  w.kp = padded<T>(w.k);
+  w.scale = m.scale;
+  w.epsilon = m.epsilon;
+  w.reference = copy_doubles<T>(s, m.reference, m.n_elements);
+  w.centers = copy_doubles<T>(s, m.centers, m.n_rbf);
+  w.widths = copy_doubles<T>(s, m.widths, m.radial_basis ? m.n_rbf : 0);
+  w.basis = Basis{m.n_rbf, m.radial_basis, m.cutoff_function, m.cutoff, w.centers, w.widths};
+  w.embedding = static_cast<T*>(s.allocate(sizeof(T) * size_t(m.n_elements) * w.f));
+  w.blocks = static_cast<Block<T>*>(s.allocate(sizeof(Block<T>) * w.n_blocks));
+  w.first = static_cast<FirstBlock<T>*>(s.allocate(sizeof(FirstBlock<T>) * m.n_elements));
+  if (!w.reference || !w.centers || !w.widths || !w.embedding || !w.blocks || !w.first) return;
+  for (int e = 0; e < m.n_elements; e++)
+    for (int c = 0; c < w.f0; c++)
+      w.embedding[ptrdiff_t(e) * w.f + c] = T(m.tensors[0][ptrdiff_t(e) * w.f0 + c]);
+  for (int k = 0; k < w.n_blocks; k++) build_block(w, s, m, k);
+  build_first(w, s, m);
+  bool complete = build_energy(w, s, m);
+  for (int k = 0; k < w.n_blocks; k++) {
+    const Block<T>& b = w.blocks[k];
+    complete = complete && b.filter.data && b.context0.complete() && b.context2.complete() &&
+               b.vectors.complete() && b.mix0.complete() && b.mix0_norm.data && b.mix2.complete();
+  }
+  for (int e = 0; e < m.n_elements; e++) {
+    const FirstBlock<T>& b = w.first[e];
+    complete = complete && b.scalar.data && b.scalar_back.data && b.vector.data && b.vector_back.data;
+  }
+  w.complete = complete;
+}
+
+template <class T>
+void free_weights(Weights<T>& w, const PainnServices& s) {
+  for (int k = 0; w.blocks && k < w.n_blocks; k++) {
+    Block<T>& b = w.blocks[k];
+    s.release(b.filter.data);
+    s.release(b.mix0_norm.data);
+    b.context0.free(s);
+    b.context2.free(s);
+    b.vectors.free(s);
+    b.mix0.free(s);
+    b.mix2.free(s);
+  }
+  for (int e = 0; w.first && e < w.n_elements; e++) {
+    s.release(w.first[e].scalar.data);
+    s.release(w.first[e].scalar_back.data);
+    s.release(w.first[e].vector.data);
+    s.release(w.first[e].vector_back.data);
+  }
+  for (int l = 0; w.energy && l < w.n_hidden; l++) w.energy[l].free(s);
+  s.release(w.blocks);
+  s.release(w.first);
+  s.release(w.energy);
+  s.release(w.hidden);
+  s.release(w.energy_out);
+  s.release(w.embedding);
+  s.release(w.centers);
+  s.release(w.widths);
+  s.release(w.reference);
+}
+
+}  // namespace
+#endif

@@ -1,0 +1,403 @@
+"""Energies, forces and virial of a PaiNN potential by the compiled kernel, without torch in a step.
+
+The mathematics is in csrc/: forward and backward pass written out, each pair once, filters
+evaluated per block of pairs and again in the backward pass. Here weights are handed over, pair
+lists prepared and kept, and arrays passed by address.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from painn_ase.errors import DeviceError, MissingDependencyError, UnsupportedPropertyError
+from painn_ase.graph.neighbors import NeighborPairs
+from painn_ase.heads import EnergyHead
+from painn_ase.kernels.library import (
+    INSTRUCTION_SETS,
+    STAGES,
+    ModelRecord,
+    TaskRecord,
+    best_instruction_set,
+    load_library,
+    why_unavailable,
+)
+from painn_ase.kernels.pairs import half_pairs
+from painn_ase.nn.painn import Mixing
+from painn_ase.potential import AtomisticPotential
+
+__all__ = ["EnergyForces", "FusedEnergy", "Structure", "why_not_fused"]
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+
+#: From this many atoms on a second thread gains more than it costs.
+ATOMS_PER_THREAD = 48
+#: How far (radians at the cutoff) stored Bessel frequencies may lie from multiples of π/cutoff.
+_FREQUENCY_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class EnergyForces:
+    """What one evaluation gives; arrays are copies, the caller's own.
+
+    Attributes
+    ----------
+    energy : ndarray (n_systems,)
+        eV.
+    energies : ndarray (n_atoms,)
+        Atomic contributions, eV.
+    forces : ndarray (n_atoms, 3) or None
+        eV/Å; None unless derivatives were asked for.
+    virial : ndarray (n_systems, 3, 3) or None
+        ∂E/∂ε for a symmetric strain ε, eV; divided by the volume it is the stress.
+    """
+
+    energy: FloatArray
+    energies: FloatArray
+    forces: FloatArray | None
+    virial: FloatArray | None
+
+
+def why_not_fused(potential: AtomisticPotential) -> str | None:
+    """Why the fused kernel cannot evaluate this potential here; None if it can."""
+    if (reason := why_unavailable()) is not None:
+        return reason
+    spec = potential.spec
+    if potential.device.type != "cpu":
+        return f"the fused kernel runs on the CPU, the potential is on {potential.device}."
+    if potential.dtype not in (torch.float32, torch.float64):
+        return f"the fused kernel knows float32 and float64, the potential is {potential.dtype}."
+    if potential.training or any(p.requires_grad for p in potential.parameters()):
+        return (
+            "the fused kernel copies the weights once, and these may still be trained. Call "
+            "potential.eval().requires_grad_(False) first."
+        )
+    if spec.heads.energy is None:
+        return "the model has no energy head, the only one the fused kernel knows."
+    if spec.representation.filter_hidden:
+        return "the fused kernel knows linear filters only, this model's have hidden layers."
+    if potential.exchange is not None:
+        return "the potential exchanges features with other processes between blocks."
+    if spec.representation.radial_basis == "bessel":
+        off = _frequency_offsets(potential)
+        if np.abs(off).max() * spec.representation.cutoff > _FREQUENCY_TOLERANCE:
+            return "the Bessel frequencies of this model are not multiples of π/cutoff."
+    return None
+
+
+class Structure:
+    """One batch of structures as the kernel reads it, with room for its answer.
+
+    Everything but the positions stays while the pair list does; the addresses are handed over
+    once. Made by :meth:`FusedEnergy.prepare`.
+
+    Parameters
+    ----------
+    species : ndarray (n_atoms,), int32
+        Index of each atom's element in the model.
+    system_idx : ndarray (n_atoms,)
+        Which structure each atom belongs to.
+    n_systems : int
+    idx_i, idx_j, shifts
+        Directed pairs as in :class:`~painn_ase.graph.neighbors.NeighborPairs`.
+    cell : ndarray (n_systems, 3, 3)
+        Row vectors, Å.
+    """
+
+    def __init__(
+        self,
+        species: NDArray[np.int32],
+        system_idx: NDArray[Any],
+        n_systems: int,
+        idx_i: IntArray,
+        idx_j: IntArray,
+        shifts: FloatArray,
+        cell: FloatArray,
+    ) -> None:
+        n_atoms = len(species)
+        self._half = half_pairs(idx_i, idx_j, shifts)
+        self._moves = bool(self._half.shifts.any())
+        self._species = species
+        self._system = np.ascontiguousarray(system_idx, dtype=np.int32)
+        self._offsets = np.zeros_like(self._half.shifts)
+        self._cell = b""
+        self.positions = np.zeros((n_atoms, 3))
+        self._energy = np.zeros(n_systems)
+        self._energies = np.zeros(n_atoms)
+        self._forces = np.zeros((n_atoms, 3))
+        self._virial = np.zeros((n_systems, 3, 3))
+        self._seconds = np.zeros(8)
+        self.n_atoms, self.n_systems, self.n_pairs = n_atoms, n_systems, len(self._half.idx_i)
+        self.set_cell(cell)
+        self.task = TaskRecord(n_atoms, n_systems, self.n_pairs, 1)
+        for name, array in (
+            ("positions", self.positions),
+            ("species", self._species),
+            ("system", self._system),
+            ("idx_i", self._half.idx_i),
+            ("idx_j", self._half.idx_j),
+            ("shifts", self._offsets),
+            ("energy", self._energy),
+            ("energies", self._energies),
+            ("forces", self._forces),
+            ("virial", self._virial),
+        ):
+            setattr(self.task, name, array.ctypes.data)
+        self._task_address = ctypes.addressof(self.task)
+
+    def set_cell(self, cell: FloatArray) -> None:
+        """Take Cartesian shifts from this cell, if it is another than before."""
+        key = cell.tobytes()
+        if not self._moves or key == self._cell:
+            return
+        self._cell = key
+        cells = cell.reshape(self.n_systems, 3, 3)[self._system[self._half.idx_i]]
+        self._offsets[:] = np.einsum("pa,pab->pb", self._half.shifts, cells)
+
+    def measure(self, on: bool = True) -> None:
+        """Have the kernel add up the time of its stages, or no longer."""
+        self._seconds[:] = 0.0
+        self.task.seconds = self._seconds.ctypes.data if on else None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall time of each stage since :meth:`measure`."""
+        return dict(zip(STAGES, self._seconds.tolist(), strict=False))
+
+    def answer(self, derivatives: bool) -> EnergyForces:
+        """The last evaluation's results, as copies."""
+        return EnergyForces(
+            self._energy.copy(),
+            self._energies.copy(),
+            self._forces.copy() if derivatives else None,
+            self._virial.copy() if derivatives else None,
+        )
+
+
+class FusedEnergy:
+    """The energy of one potential, evaluated by the compiled kernel.
+
+    The weights are copied and packed once; later changes of the potential are not seen.
+
+    Parameters
+    ----------
+    potential : AtomisticPotential
+        On the CPU, not in training.
+    instruction_set : str, optional
+        "portable", "avx2" or "avx512"; the fastest this CPU has if not given.
+    n_threads : int, optional
+        Exactly this many; if not given, torch's number for structures large enough to gain.
+
+    Raises
+    ------
+    UnsupportedPropertyError
+        The kernel cannot evaluate this potential; the message says why.
+    MissingDependencyError
+        The kernel was not built.
+    DeviceError
+        This CPU lacks the instruction set asked for.
+    """
+
+    def __init__(
+        self,
+        potential: AtomisticPotential,
+        *,
+        instruction_set: str | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        library = load_library()
+        if (reason := why_not_fused(potential)) is not None:
+            raise UnsupportedPropertyError(reason)
+        self.instruction_set = _chosen(instruction_set)
+        self.n_threads = n_threads
+        self.cutoff = potential.cutoff
+        self._rows = potential.element_rows.numpy().astype(np.int32)
+        self._check_elements = potential.check_elements
+        self._compute = library.painn_compute
+        self._lock = threading.Lock()
+        handle = _create(library, potential, INSTRUCTION_SETS.index(self.instruction_set))
+        self._handle = handle
+        self._close = weakref.finalize(self, library.painn_destroy, handle)
+        self._structure: Structure | None = None
+        self._pairs: NeighborPairs | None = None
+        self._numbers = b""
+
+    def prepare(
+        self,
+        numbers: NDArray[Any],
+        idx_i: IntArray,
+        idx_j: IntArray,
+        shifts: FloatArray,
+        cell: FloatArray,
+        system_idx: NDArray[Any] | None = None,
+        n_systems: int = 1,
+    ) -> Structure:
+        """A structure, or a batch, ready for :meth:`run`; valid while its pairs are.
+
+        Raises
+        ------
+        UnknownElementError, GeometryError
+        """
+        inside = (numbers >= 0) & (numbers < len(self._rows))
+        species = self._rows[np.where(inside, numbers, 0)]
+        if not inside.all() or (species < 0).any():
+            self._check_elements(numbers.tolist())
+        system = np.zeros(len(numbers), dtype=np.int32) if system_idx is None else system_idx
+        return Structure(species, system, n_systems, idx_i, idx_j, shifts, cell)
+
+    def run(self, structure: Structure, *, derivatives: bool = True) -> None:
+        """Evaluate `structure` at its ``positions``; results stay in it until the next run."""
+        structure.task.derivatives = derivatives
+        n_threads = self.n_threads or self.default_threads(structure.n_atoms)
+        if self._compute(self._handle, structure._task_address, n_threads):
+            raise MemoryError(
+                f"no memory for the fused kernel with {structure.n_atoms} atoms and "
+                f"{structure.n_pairs} pairs. Evaluate smaller batches."
+            )
+
+    @staticmethod
+    def default_threads(n_atoms: int) -> int:
+        """Torch's number of threads, but one for small structures."""
+        if n_atoms < 2 * ATOMS_PER_THREAD:
+            return 1
+        return min(torch.get_num_threads(), n_atoms // ATOMS_PER_THREAD)
+
+    def compute(
+        self,
+        positions: FloatArray,
+        numbers: NDArray[Any],
+        cell: FloatArray,
+        pairs: NeighborPairs,
+        *,
+        derivatives: bool = True,
+    ) -> EnergyForces:
+        """Energy, forces and virial of one structure.
+
+        As long as `pairs` is the same object, only the positions (and the cell) are looked at.
+
+        Parameters
+        ----------
+        positions : ndarray (n_atoms, 3)
+            Å.
+        numbers : ndarray (n_atoms,)
+            Atomic numbers.
+        cell : ndarray (3, 3)
+            Row vectors, Å.
+        pairs : NeighborPairs
+            All directed pairs within the cutoff; farther ones are left out at little cost.
+        derivatives : bool
+            Whether forces and virial are wanted.
+
+        Returns
+        -------
+        EnergyForces
+            NaN where atoms coincide: the caller looks.
+        """
+        with self._lock:
+            structure = self._structure
+            if structure is None or pairs is not self._pairs or numbers.tobytes() != self._numbers:
+                structure = self.prepare(numbers, pairs.idx_i, pairs.idx_j, pairs.shifts, cell)
+                self._structure, self._pairs = structure, pairs
+                self._numbers = numbers.tobytes()
+            structure.set_cell(cell)
+            structure.positions[:] = positions
+            self.run(structure, derivatives=derivatives)
+            return structure.answer(derivatives)
+
+
+def _chosen(instruction_set: str | None) -> str:
+    """A usable instruction set: the one asked for, or the best."""
+    if instruction_set is None:
+        return best_instruction_set()
+    usable = [n for k, n in enumerate(INSTRUCTION_SETS) if load_library().painn_supports(k)]
+    if instruction_set not in usable:
+        raise DeviceError(
+            f"instruction set {instruction_set!r} is not available here; this CPU and the "
+            f"compiled kernel have {', '.join(usable)}."
+        )
+    return instruction_set
+
+
+def _frequency_offsets(potential: AtomisticPotential) -> FloatArray:
+    """Stored Bessel frequencies minus nπ/cutoff, 1/Å."""
+    stored = _array(potential.representation.radial_basis.frequencies)
+    n = np.arange(1, len(stored) + 1)
+    return stored - n * (math.pi / potential.cutoff)
+
+
+def _array(tensor: Any) -> FloatArray:
+    """A contiguous float64 copy."""
+    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
+
+
+def _layers(mlp: Any) -> list[Any]:
+    """Weights and biases of the linear layers of an MLP."""
+    return [t for layer in mlp if hasattr(layer, "weight") for t in (layer.weight, layer.bias)]
+
+
+def _tensors(potential: AtomisticPotential, head: EnergyHead) -> list[FloatArray]:
+    """All weights in the order of csrc/abi.h; blocks that share weights repeat them."""
+    net = potential.representation
+    blocks = range(net.spec.n_interactions)
+    found: list[Any] = [net.embedding.weight]
+    for k in blocks:
+        found += _layers(net.filters[k % len(net.filters)])
+    for k in blocks:
+        mixing = net.mixings[k % len(net.mixings)]
+        assert isinstance(mixing, Mixing)
+        found += _layers(net.interactions[k % len(net.interactions)].context)
+        found += [mixing.vector_mix.weight, *_layers(mixing.context)]
+    return [_array(t) for t in (*found, *_layers(head.mlp))]
+
+
+def _create(library: ctypes.CDLL, potential: AtomisticPotential, isa: int) -> int:
+    """The kernel's own copy of the model: an address to hand back to it."""
+    head = potential.heads["energy"]
+    assert isinstance(head, EnergyHead)
+    spec = potential.spec.representation
+    gaussian = spec.radial_basis == "gaussian"
+    basis = potential.representation.radial_basis
+    centers = _array(basis.centers) if gaussian else _frequency_offsets(potential)
+    widths = _array(basis.widths) if gaussian else np.ones(spec.n_rbf)
+    reference = _array(head.references.values)
+    tensors = _tensors(potential, head)
+    hidden = np.array([t.shape[0] for t in _layers(head.mlp)[:-2:2]], dtype=np.int32)
+    doubles = ctypes.POINTER(ctypes.c_double)
+
+    def address(array: FloatArray) -> Any:
+        return array.ctypes.data_as(doubles)
+
+    record = ModelRecord(
+        n_features=spec.n_features,
+        n_interactions=spec.n_interactions,
+        n_rbf=spec.n_rbf,
+        n_elements=len(potential.elements),
+        radial_basis=int(gaussian),
+        cutoff_function=int(spec.cutoff_function == "polynomial"),
+        n_hidden=len(hidden),
+        single=int(potential.dtype == torch.float32),
+        cutoff=spec.cutoff,
+        epsilon=spec.epsilon,
+        scale=head.scale,
+        hidden=hidden.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
+        centers=address(centers),
+        widths=address(widths),
+        reference=address(reference),
+        tensors=(doubles * len(tensors))(*(address(t) for t in tensors)),
+    )
+    handle: int | None = library.painn_create(ctypes.byref(record), isa)
+    if not handle:
+        raise MissingDependencyError(
+            "the compiled kernel could not take this model: not enough memory, or an instruction "
+            "set this CPU lacks."
+        )
+    return handle

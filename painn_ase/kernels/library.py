@@ -1,0 +1,150 @@
+"""The compiled kernel as ctypes sees it: where it lies, its records, its entry points.
+
+A plain C interface: the library is independent of the versions of Python, NumPy and torch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.machinery
+from pathlib import Path
+
+from painn_ase.errors import MissingDependencyError
+
+__all__ = [
+    "INSTRUCTION_SETS",
+    "STAGES",
+    "ModelRecord",
+    "TaskRecord",
+    "best_instruction_set",
+    "load_library",
+    "why_unavailable",
+]
+
+#: Names of instruction sets, by the number the library knows them under; the later the faster.
+INSTRUCTION_SETS = ("portable", "avx2", "avx512")
+#: What the entries of ``TaskRecord.seconds`` measure.
+STAGES = (
+    "pairs and basis",
+    "atoms, forward",
+    "pairs, forward",
+    "pairs, backward",
+    "atoms, backward",
+    "forces",
+)
+_ABI_VERSION = 1
+_N_SECONDS = 8
+
+_doubles = ctypes.POINTER(ctypes.c_double)
+_ints = ctypes.POINTER(ctypes.c_int32)
+
+
+class ModelRecord(ctypes.Structure):
+    """``PainnModel`` of csrc/abi.h."""
+
+    _fields_ = (
+        ("n_features", ctypes.c_int32),
+        ("n_interactions", ctypes.c_int32),
+        ("n_rbf", ctypes.c_int32),
+        ("n_elements", ctypes.c_int32),
+        ("radial_basis", ctypes.c_int32),
+        ("cutoff_function", ctypes.c_int32),
+        ("n_hidden", ctypes.c_int32),
+        ("single", ctypes.c_int32),
+        ("cutoff", ctypes.c_double),
+        ("epsilon", ctypes.c_double),
+        ("scale", ctypes.c_double),
+        ("hidden", _ints),
+        ("centers", _doubles),
+        ("widths", _doubles),
+        ("reference", _doubles),
+        ("tensors", ctypes.POINTER(_doubles)),
+    )
+
+
+class TaskRecord(ctypes.Structure):
+    """``PainnTask`` of csrc/abi.h."""
+
+    _fields_ = (
+        ("n_atoms", ctypes.c_int32),
+        ("n_systems", ctypes.c_int32),
+        ("n_pairs", ctypes.c_int32),
+        ("derivatives", ctypes.c_int32),
+        ("positions", ctypes.c_void_p),
+        ("species", ctypes.c_void_p),
+        ("system", ctypes.c_void_p),
+        ("idx_i", ctypes.c_void_p),
+        ("idx_j", ctypes.c_void_p),
+        ("shifts", ctypes.c_void_p),
+        ("energy", ctypes.c_void_p),
+        ("energies", ctypes.c_void_p),
+        ("forces", ctypes.c_void_p),
+        ("virial", ctypes.c_void_p),
+        ("seconds", ctypes.c_void_p),
+    )
+
+
+def library_path() -> Path | None:
+    """The compiled kernel beside this file; None where none was built."""
+    folder = Path(__file__).parent
+    candidates = (folder / f"_fused{s}" for s in importlib.machinery.EXTENSION_SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@functools.cache
+def _open() -> ctypes.CDLL | str:
+    """The library, or why there is none."""
+    path = library_path()
+    if path is None:
+        return (
+            "the compiled kernel is not there: no C++17 compiler was found when painn_ase was "
+            "installed. Install one (g++ or clang++) and reinstall painn_ase."
+        )
+    try:
+        library = ctypes.CDLL(str(path))
+        library.painn_abi_version.restype = ctypes.c_int
+        version = library.painn_abi_version()
+        if version != _ABI_VERSION:
+            return (
+                f"the compiled kernel {path.name} speaks version {version} of its interface, this "
+                f"painn_ase version {_ABI_VERSION}. Reinstall painn_ase."
+            )
+    except (OSError, AttributeError) as error:
+        return f"the compiled kernel {path.name} cannot be opened: {error}. Reinstall painn_ase."
+    library.painn_supports.restype = ctypes.c_int
+    library.painn_supports.argtypes = (ctypes.c_int,)
+    library.painn_create.restype = ctypes.c_void_p
+    library.painn_create.argtypes = (ctypes.POINTER(ModelRecord), ctypes.c_int)
+    library.painn_destroy.restype = None
+    library.painn_destroy.argtypes = (ctypes.c_void_p,)
+    library.painn_compute.restype = ctypes.c_int
+    library.painn_compute.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+    return library
+
+
+def why_unavailable() -> str | None:
+    """Why the compiled kernel cannot be used here, with the remedy; None if it can."""
+    library = _open()
+    return library if isinstance(library, str) else None
+
+
+def load_library() -> ctypes.CDLL:
+    """The compiled kernel.
+
+    Raises
+    ------
+    MissingDependencyError
+        It was not built, or cannot be opened.
+    """
+    library = _open()
+    if isinstance(library, str):
+        raise MissingDependencyError(library)
+    return library
+
+
+def best_instruction_set() -> str:
+    """The fastest instruction set that both this CPU and the compiled kernel have."""
+    library = load_library()
+    usable = [n for k, n in enumerate(INSTRUCTION_SETS) if library.painn_supports(k)]
+    return usable[-1]
