@@ -142,18 +142,21 @@ def parse_csv(text: str, where: str = "text") -> Spectrum:
         rows.append(values)
     if len(rows) < 2:
         raise DataError(f"{where}: {len(rows)} rows of numbers; a spectrum needs at least two")
-    return _sorted_spectrum(np.array(rows).T, facts, where)
+    try:
+        return _sorted_spectrum(np.array(rows).T, facts)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
-def _sorted_spectrum(
-    columns: NDArray[np.float64], facts: dict[str, Any], where: str
-) -> Spectrum:
-    columns = columns[:, np.argsort(columns[0], kind="stable")]
-    repeated = np.flatnonzero(np.diff(columns[0]) <= 0.0)
-    if len(repeated):
-        raise DataError(f"{where}: wavenumber {columns[0][repeated[0]]:g} occurs more than once")
-    error = columns[2] if len(columns) > 2 else None
-    return Spectrum(columns[0], columns[1], error, **facts)
+def _sorted_spectrum(columns: NDArray[np.float64], facts: dict[str, Any]) -> Spectrum:
+    """Rows in ascending order; digitised curves repeat points, whose mean is taken."""
+    frequency, place, counts = np.unique(columns[0], return_inverse=True, return_counts=True)
+    means = [np.bincount(place, weights=column) / counts for column in columns[1:]]
+    if len(frequency) < columns.shape[1]:
+        repeats = columns.shape[1] - len(frequency)
+        history = (*facts.get("history", ()), f"mean taken of {repeats} repeated wavenumbers")
+        facts = {**facts, "history": history}
+    return Spectrum(frequency, *means, **facts)
 
 
 # ---------------------------------------------------------------------- NPZ

@@ -1,0 +1,243 @@
+"""Spectra, harmonic sticks, and experiments laid over them."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from painn_ase.errors import DataError
+from painn_ase.spectra import Spectrum, load_spectrum
+
+__all__ = [
+    "new_figure",
+    "plot_experiment",
+    "plot_spectrum",
+    "plot_sticks",
+    "plot_transmittance",
+]
+
+Array = NDArray[np.float64]
+Direction = Literal["ascending", "descending"]
+
+#: dark blue, vermilion, black, green: distinct for the colour-blind and in print
+COLOURS = {"simulation": "#0b4f8a", "sticks": "#d1495b", "experiment": "#222222"}
+
+_UNIT_LABELS = {
+    "km/mol/cm^-1": "IR absorption\n/ km mol$^{-1}$ cm",
+    "cm^2": "IR cross section\n/ cm$^2$",
+    "cm^-1": r"$n(\tilde\nu)\,\alpha(\tilde\nu)$ / cm$^{-1}$",
+    "1e-40 m^2/sr/cm^-1": "Raman cross section\n/ 10$^{-40}$ m$^2$ sr$^{-1}$ cm",
+    "angstrom^4/amu/cm^-1": "Raman activity\n/ Å$^4$ amu$^{-1}$ cm",
+    "modes/cm^-1": "density of states\n/ modes cm",
+}
+#: share of the height below the baseline where the sticks hang
+_STICK_STRIP = 0.24
+
+
+def new_figure(
+    n_panels: int = 1, width: float = 6.4, panel_height: float = 2.9
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels one above the other, made without pyplot, and its Axes."""
+    figure = Figure(figsize=(width, panel_height * n_panels), layout="constrained")
+    axes = figure.subplots(n_panels, 1, squeeze=False)[:, 0]
+    return figure, list(axes)
+
+
+def plot_spectrum(
+    ax: Axes,
+    spectrum: Spectrum,
+    *,
+    label: str | None = None,
+    color: str = COLOURS["simulation"],
+    range_invcm: tuple[float, float] | None = None,
+    direction: Direction = "ascending",
+    error_band: bool = True,
+    scale: float = 1.0,
+) -> Axes:
+    """A spectrum as a line, with a band of two standard errors to either side.
+
+    Parameters
+    ----------
+    ax : Axes
+    spectrum : Spectrum
+    label : str, optional
+        For the legend; call ``ax.legend()`` when all is drawn.
+    range_invcm : (float, float), optional
+        Lowest and highest wavenumber shown; by default where there is intensity.
+    direction : {"ascending", "descending"}
+        "descending" puts high wavenumbers on the left, as infrared spectroscopists do.
+    error_band : bool
+    scale : float
+        Multiplies what is drawn, for comparison with another scale.
+    """
+    low, high = _shown_range(spectrum, range_invcm)
+    part = spectrum.cropped(low, high)
+    intensity = part.intensity * scale
+    top = float(intensity.max())
+    if error_band and part.error is not None:
+        half = 2.0 * part.error * abs(scale)
+        # a wild error bar may leave the panel; it must not flatten the spectrum
+        top = min(float(np.max(intensity + half)), 1.5 * top)
+        ax.fill_between(
+            part.frequency, intensity - half, intensity + half, color=color, alpha=0.22, linewidth=0
+        )
+    ax.plot(part.frequency, intensity, color=color, linewidth=1.1, label=label)
+    ax.set_ylabel(_UNIT_LABELS.get(spectrum.unit, f"{spectrum.quantity} / {spectrum.unit}"))
+    _dress(ax, (low, high), direction)
+    _make_room(ax, float(intensity.min()), top, first=len(ax.get_lines()) == 1)
+    return ax
+
+
+def plot_sticks(
+    ax: Axes,
+    sticks: ArrayLike,
+    *,
+    label: str | None = "harmonic",
+    color: str = COLOURS["sticks"],
+) -> Axes:
+    """Harmonic lines (n_modes, 2) hanging from the baseline of a spectrum already drawn.
+
+    A stick is an area and the curve a density, so only the sticks' heights among themselves mean
+    something: the tallest fills the strip that is opened below the spectrum.
+    """
+    values = np.asarray(sticks, dtype=np.float64).reshape(-1, 2)
+    low, high = sorted(ax.get_xlim())
+    inside = values[(values[:, 0] >= low) & (values[:, 0] <= high)]
+    tallest = float(inside[:, 1].max(initial=0.0))
+    top = ax.get_ylim()[1]
+    depth = _STICK_STRIP * top / (1.0 - _STICK_STRIP)
+    if tallest > 0.0 and top > 0.0:
+        ax.vlines(
+            inside[:, 0],
+            -0.92 * depth * inside[:, 1] / tallest,
+            0.0,
+            color=color,
+            linewidth=1.5,
+            label=label,
+        )
+        ax.axhline(0.0, color="#999999", linewidth=0.6, zorder=0.5)
+        ax.set_ylim(-depth, top)
+        # the strip has no scale of its own
+        ax.set_yticks([tick for tick in ax.get_yticks() if 0.0 <= tick <= top])
+    return ax
+
+
+def plot_experiment(
+    ax: Axes,
+    experiment: Spectrum | str | os.PathLike[str],
+    *,
+    match: Spectrum | None = None,
+    label: str | None = "experiment",
+    color: str = COLOURS["experiment"],
+) -> Axes:
+    """An experimental spectrum over what is drawn, from a Spectrum or a JCAMP-DX or CSV file.
+
+    With ``match`` it is scaled to that spectrum's area within the panel's range, and the legend
+    says so; without, it is drawn as it is. Transmittance is turned into absorbance first.
+    """
+    given = experiment if isinstance(experiment, Spectrum) else load_spectrum(experiment)
+    low, high = sorted(ax.get_xlim())
+    part = _as_absorbance(given).cropped(low, high)
+    scale = 1.0
+    if match is not None:
+        ours = match.cropped(part.frequency[0], part.frequency[-1]).band_area().value
+        theirs = part.band_area().value
+        if theirs <= 0.0:
+            raise DataError("the experiment has no area in the range shown; it cannot be scaled")
+        scale = ours / theirs
+        label = None if label is None else f"{label} (scaled)"
+    ax.plot(
+        part.frequency, part.intensity * scale, color=color, linewidth=0.9, label=label, zorder=1.8
+    )
+    return ax
+
+
+def plot_transmittance(
+    ax: Axes,
+    spectrum: Spectrum,
+    *,
+    strongest: float = 0.9,
+    label: str | None = None,
+    color: str = COLOURS["simulation"],
+    range_invcm: tuple[float, float] | None = None,
+    direction: Direction = "descending",
+) -> Axes:
+    """An absorption spectrum as percent transmittance, as a spectrometer's printout.
+
+    The column is chosen so that the strongest band absorbs the share ``strongest``
+    (Lambert–Beer: T = e^−kI).
+    """
+    if not 0.0 < strongest < 1.0:
+        raise DataError(f"strongest is a share between 0 and 1, not {strongest!r}")
+    low, high = _shown_range(spectrum, range_invcm)
+    part = spectrum.cropped(low, high)
+    top = float(part.intensity.max())
+    if top <= 0.0:
+        raise DataError("the spectrum has no positive intensity in the range shown")
+    column = -np.log(1.0 - strongest) / top
+    ax.plot(
+        part.frequency,
+        100.0 * np.exp(-column * part.intensity),
+        color=color,
+        linewidth=1.1,
+        label=label,
+    )
+    ax.set_ylim(0.0, 105.0)
+    ax.set_ylabel("transmittance / %")
+    _dress(ax, (low, high), direction)
+    return ax
+
+
+def _as_absorbance(spectrum: Spectrum) -> Spectrum:
+    if "TRANSMITTANCE" not in spectrum.unit.upper():
+        return spectrum
+    share = spectrum.intensity / (100.0 if spectrum.intensity.max() > 2.0 else 1.0)
+    return Spectrum(
+        spectrum.frequency,
+        -np.log10(np.clip(share, 1e-4, None)),
+        unit="absorbance",
+        quantity=spectrum.quantity,
+        fwhm=spectrum.fwhm,
+        history=(*spectrum.history, "transmittance to absorbance"),
+    )
+
+
+def _shown_range(
+    spectrum: Spectrum, wanted: tuple[float, float] | None
+) -> tuple[float, float]:
+    """The wanted range, or from the start to a little beyond the last visible band."""
+    if wanted is not None:
+        low, high = sorted(float(w) for w in wanted)
+        return low, high
+    visible = spectrum.intensity > 0.003 * float(spectrum.intensity.max())
+    last = float(spectrum.frequency[visible][-1]) if visible.any() else spectrum.frequency[-1]
+    margin = 200.0
+    high = min(float(np.ceil((last + margin) / 100.0) * 100.0), float(spectrum.frequency[-1]))
+    first = float(spectrum.frequency[0])
+    return (0.0 if first < 50.0 else first), high
+
+
+def _make_room(ax: Axes, lowest: float, highest: float, first: bool) -> None:
+    """Let the vertical axis reach from zero, or the lowest value, to above the highest."""
+    old_low, old_high = (0.0, 0.0) if first else ax.get_ylim()
+    high = max(old_high, 1.08 * highest)
+    # noise about zero is no reason to open the axis downwards
+    low = min(old_low, 1.08 * lowest if lowest < -0.02 * high else 0.0)
+    if high > low:
+        ax.set_ylim(low, high)
+
+
+def _dress(ax: Axes, limits: tuple[float, float], direction: Direction) -> None:
+    if direction not in ("ascending", "descending"):
+        raise DataError(f"unknown direction {direction!r}; allowed are 'ascending', 'descending'")
+    ax.set_xlim(*(limits if direction == "ascending" else limits[::-1]))
+    ax.set_xlabel("wavenumber / cm$^{-1}$")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.minorticks_on()
+    ax.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
+    ax.tick_params(axis="y", which="minor", left=False)
