@@ -19,6 +19,7 @@ __all__ = [
     "SpecError",
     "TrajectoryError",
     "UnknownElementError",
+    "UnstableRunError",
     "UnsupportedPropertyError",
 ]
 
@@ -70,3 +71,7 @@ class MissingDependencyError(PaiNNError, ImportError):
 
 class PaiNNWarning(UserWarning):
     """Advice about a result that is given but should be read with care."""
+
+
+class UnstableRunError(PaiNNError, RuntimeError):
+    """A simulation that exploded or whose energy drifted away; its last good state is saved."""

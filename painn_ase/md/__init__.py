@@ -1,0 +1,21 @@
+"""Molecular dynamics: single runs on ASE's integrators, and batches of replicas."""
+
+from __future__ import annotations
+
+from painn_ase.md.config import MDConfig, RecordConfig
+from painn_ase.md.observers import Frame, LogLines, Observer, ProgressBar, Response
+from painn_ase.md.runner import MDResult, StopSignals, load_structure, run_md
+
+__all__ = [
+    "Frame",
+    "LogLines",
+    "MDConfig",
+    "MDResult",
+    "Observer",
+    "ProgressBar",
+    "RecordConfig",
+    "Response",
+    "StopSignals",
+    "load_structure",
+    "run_md",
+]

@@ -1,0 +1,518 @@
+"""A run of molecular dynamics that can be watched, stopped, killed and continued bit for bit."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time as clock
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.constraints import FixCom, dict2constraint
+
+from painn_ase._version import __version__
+from painn_ase.errors import GeometryError, PaiNNError, TrajectoryError, UnstableRunError
+from painn_ase.md.config import MDConfig
+from painn_ase.md.integrators import Integrator, build_integrator
+from painn_ase.md.monitor import Drift, Monitor
+from painn_ase.md.observers import Frame, Observer, Recorder, Response
+from painn_ase.md.state import RunState, read_state, write_state
+from painn_ase.md.velocities import (
+    count_degrees_of_freedom,
+    draw_velocities,
+    remove_rotation,
+    remove_translation,
+)
+from painn_ase.trajectory import System, TrajectoryWriter
+
+__all__ = ["MDResult", "StopSignals", "run_md"]
+
+#: Steps between the copies kept in memory to go back to when a run explodes.
+_SNAPSHOT_EVERY = 10
+#: Steps between samples of the conserved energy.
+_DRIFT_EVERY = 10
+
+
+@dataclass(frozen=True)
+class MDResult:
+    """How a run ended.
+
+    Attributes
+    ----------
+    step : int
+        Steps done since the very beginning.
+    completed : bool
+        Whether that is all of them.
+    signal : int or None
+        The signal that stopped it.
+    temperature : float
+        Mean over the run, K.
+    drift : float or None
+        Of the conserved energy, eV per atom and ps; None for ensembles that conserve none.
+    steps_per_second : float
+        Of this start.
+    trajectory : Path or None
+        Where the frames are.
+    state : Path or None
+        Where the restart file is.
+    """
+
+    step: int
+    completed: bool
+    signal: int | None
+    temperature: float
+    drift: float | None
+    steps_per_second: float
+    trajectory: Path | None
+    state: Path | None
+
+
+class StopSignals:
+    """Notes SIGINT and SIGTERM instead of dying of them; use it in a ``with`` statement.
+
+    A second SIGINT interrupts at once. Outside the main thread, where Python cannot catch signals,
+    it does nothing.
+
+    Attributes
+    ----------
+    received : int or None
+        The first signal that came.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = number
+
+
+def run_md(
+    atoms: Atoms,
+    config: MDConfig,
+    *,
+    trajectory: str | Path | None = None,
+    state: str | Path | None = None,
+    restart: bool = False,
+    response: Calculator | None = None,
+    observers: Sequence[Observer] = (),
+    author: str = "unknown",
+    overwrite: bool = False,
+) -> MDResult:
+    """Molecular dynamics of `atoms`, driven by whatever calculator is attached to them.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        With a calculator. Moved in place. Where it has no constraints and the configuration does
+        not free it, the centre of mass is held by ``FixCom`` for the length of the run.
+    config : MDConfig
+        What to do; ``config.steps`` is the total.
+    trajectory : str or Path, optional
+        H5MD file to record into.
+    state : str or Path, optional
+        Restart file; by default the trajectory's name with ``.state.npz``.
+    restart : bool
+        Continue from the restart file. Continuing gives the same numbers, bit for bit, as not
+        having stopped (same machine, same number of threads), if the calculator depends on nothing
+        but the structure or offers ``restart_state()`` and ``load_restart_state(state, atoms)``.
+    response : Calculator, optional
+        Source of recorded dipoles, polarizabilities and fluxes; by default the calculator that
+        drives.
+    observers : sequence of Observer
+        Shown the frames they want: log lines, a progress bar, anything with the two methods.
+    author : str
+        Goes into the trajectory.
+    overwrite : bool
+        Replace a trajectory that is there.
+
+    Returns
+    -------
+    MDResult
+        After the last step, or after a signal asked for a stop.
+
+    Raises
+    ------
+    UnstableRunError
+        When the run explodes. The last good state is in the restart file, the broken frame in an
+        extxyz file beside it.
+    TrajectoryError
+        When files cannot be written or continued.
+    """
+    if atoms.calc is None:
+        raise GeometryError("the structure has no calculator: set atoms.calc.")
+    trajectory = None if trajectory is None else Path(trajectory)
+    if state is None and trajectory is not None:
+        state = trajectory.with_suffix(".state.npz")
+    state = None if state is None else Path(state)
+    constraints = list(atoms.constraints)
+    try:
+        run = _Run(atoms, config, state, Response(response or atoms.calc))
+        with ExitStack() as stack:
+            if restart:
+                run.load()
+            else:
+                run.prepare()
+            if trajectory is not None:
+                recorder = run.open_trajectory(trajectory, restart, author, overwrite)
+                stack.callback(recorder.writer.abandon)
+                run.observers.append(recorder)
+            run.observers.extend(observers)
+            return run.loop(stack.enter_context(StopSignals()))
+    finally:
+        atoms.set_constraint(constraints)
+
+
+class _Run:
+    """The moving parts of one run."""
+
+    def __init__(
+        self, atoms: Atoms, config: MDConfig, state: Path | None, response: Response
+    ) -> None:
+        self.atoms = atoms
+        self.config = config
+        self.state_path = state
+        self.response = response
+        self.observers: list[Observer] = []
+        self.recorder: Recorder | None = None
+        self.rng = np.random.default_rng(config.seed)
+        self.step = 0
+        self.drift = Drift.empty()
+        self.temperatures = np.zeros(2)  # n, ΣT
+        self._started = clock.monotonic()
+        self._first_step = 0
+        if config.center_of_mass == "fix" and config.ensemble != "npt" and not atoms.constraints:
+            atoms.set_constraint(FixCom())
+        if config.ensemble == "nose-hoover" and any(
+            not isinstance(c, FixCom) for c in atoms.constraints
+        ):
+            raise GeometryError(
+                "ASE's Nosé–Hoover chain does not obey constraints; use 'langevin' or 'bussi'."
+            )
+        self.removes_rotation = (
+            config.removes_rotation
+            and not any(atoms.pbc)
+            and not any(not isinstance(c, FixCom) for c in atoms.constraints)
+        )
+        self.degrees_of_freedom = count_degrees_of_freedom(
+            atoms, rotation_removed=self.removes_rotation
+        )
+        self.monitor = Monitor(config, self.degrees_of_freedom)
+        self.integrator: Integrator | None = None
+
+    # -- the start -----------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Velocities and integrator of a run that begins."""
+        atoms, config = self.atoms, self.config
+        masses = atoms.get_masses()
+        velocities = (
+            draw_velocities(masses, config.temperature, self.rng)
+            if config.velocities == "draw"
+            else atoms.get_velocities()
+        )
+        if any(isinstance(c, FixCom) for c in atoms.constraints):
+            velocities = remove_translation(velocities, masses)
+        if self.removes_rotation:
+            velocities = remove_rotation(velocities, atoms.positions, masses)
+        atoms.set_momenta(velocities * masses[:, None])
+        self._build_integrator()
+
+    def load(self) -> None:
+        """Everything as it was when the restart file was written."""
+        if self.state_path is None:
+            raise TrajectoryError("a restart needs the restart file: name it, or the trajectory.")
+        saved = read_state(self.state_path)
+        self._check_same_run(saved)
+        try:
+            self._restore(saved)
+        except (KeyError, ValueError, TypeError) as error:
+            raise TrajectoryError(
+                f"{self.state_path} does not fit this run ({error}). Start the run anew."
+            ) from error
+
+    def _restore(self, saved: RunState) -> None:
+        atoms, arrays = self.atoms, saved.arrays
+        # Around the constraints, which would move what must come back exactly.
+        atoms.set_cell(arrays["cell"], scale_atoms=False)
+        atoms.arrays["positions"][:] = arrays["positions"]
+        atoms.set_momenta(arrays["momenta"], apply_constraint=False)
+        if hasattr(atoms.calc, "load_restart_state"):
+            memory = {
+                name.removeprefix("calculator."): value
+                for name, value in arrays.items()
+                if name.startswith("calculator.")
+            }
+            atoms.calc.load_restart_state(memory, atoms)
+        self._build_integrator()
+        assert self.integrator is not None
+        self.integrator.load_state(
+            {
+                n.removeprefix("integrator."): v
+                for n, v in arrays.items()
+                if n.startswith("integrator.")
+            }
+        )
+        self.rng.bit_generator.state = saved.header["random"]
+        self.step = self._first_step = saved.step
+        self.drift = Drift(arrays["drift"].copy(), float(saved.header["first_energy"]))
+        self.temperatures = arrays["temperatures"].copy()
+
+    def _check_same_run(self, saved: RunState) -> None:
+        """A restart may add steps; anything else would be another run."""
+        before = MDConfig.from_dict(saved.header["config"]).to_dict()
+        now = self.config.to_dict()
+        free = ("steps", "log_every", "save_every", "max_temperature", "max_displacement",
+                "max_drift")  # fmt: skip
+        changed = [k for k in now if k not in free and now[k] != before[k]]
+        if changed:
+            raise TrajectoryError(
+                f"{self.state_path} belongs to a run with other settings: "
+                + ", ".join(f"{k} was {before[k]!r}, is {now[k]!r}" for k in changed)
+                + ". Restart with the same, or begin a new run."
+            )
+        if saved.arrays["numbers"].tolist() != self.atoms.numbers.tolist():
+            raise TrajectoryError(f"{self.state_path} belongs to a run of other atoms.")
+
+    def _build_integrator(self) -> None:
+        self.integrator = build_integrator(
+            self.atoms, self.config, self.rng, self.degrees_of_freedom
+        )
+
+    def open_trajectory(self, path: Path, restart: bool, author: str, overwrite: bool) -> Recorder:
+        """The recorder of this run: on a new file, or behind the last frame that still counts."""
+        strides = self.config.record.strides(changing_cell=self.config.ensemble == "npt")
+        if restart and path.exists():
+            writer = TrajectoryWriter.append(path)
+            writer.truncate_after(self.step)
+            due = max(self.step - self.step % stride for stride in strides.values())
+            if writer.last_step < due:
+                writer.abandon()
+                raise TrajectoryError(
+                    f"{path} ends at step {writer.last_step}, but the restart file is at step "
+                    f"{self.step}; frames between would be lost. Restore the trajectory, or record "
+                    "into a new file."
+                )
+        else:
+            writer = TrajectoryWriter.create(
+                path,
+                System.of(self.atoms),
+                strides,
+                provenance=self._provenance(),
+                author=author,
+                dtype=self.config.record.dtype,
+                overwrite=overwrite,
+            )
+        self.recorder = Recorder(writer, self.response)
+        return self.recorder
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "code": {"painn_ase": __version__, "ase": ase.__version__, "numpy": np.__version__},
+            "calculator": describe_calculator(self.atoms.calc),
+            "response": describe_calculator(self.response.calculator),
+            "constraints": [c.todict() for c in self.atoms.constraints],
+            "degrees_of_freedom": self.degrees_of_freedom,
+            "rotation_removed": self.removes_rotation,
+            "started": clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime()),
+        }
+
+    # -- the way -------------------------------------------------------------------------------
+
+    def loop(self, stop: StopSignals) -> MDResult:
+        """Steps until all are done or a signal asks for a stop."""
+        self._started = clock.monotonic()
+        if self.step == 0:
+            self._look(self.observers)
+        snapshot = self.snapshot()
+        while self.step < self.config.steps and stop.received is None:
+            try:
+                self._advance()
+                if self.step % _SNAPSHOT_EVERY == 0:
+                    snapshot = self.snapshot()
+                if self.step % self.config.save_every == 0:
+                    self.save(snapshot if snapshot.step == self.step else self.snapshot())
+            except TrajectoryError:
+                raise  # files, not physics: the restart file on disk is the last good state
+            except (PaiNNError, ArithmeticError, ValueError) as error:
+                raise self._exploded(error, snapshot) from error
+        self.save(self.snapshot())
+        return MDResult(
+            step=self.step,
+            completed=self.step >= self.config.steps,
+            signal=stop.received,
+            temperature=float(self.temperatures[1] / max(1.0, self.temperatures[0])),
+            drift=self._drift_per_atom(),
+            steps_per_second=self._speed(),
+            trajectory=self.recorder.writer.path if self.recorder else None,
+            state=self.state_path,
+        )
+
+    def _advance(self) -> None:
+        """One step, looked at by whoever wants to."""
+        assert self.integrator is not None
+        self.integrator.step()
+        self.step += 1
+        self.monitor.check(self.atoms, self.step)
+        watching = [o for o in self.observers if o.wants(self.step)]
+        sample = self.step % _DRIFT_EVERY == 0
+        if watching or sample:
+            self._look(watching, sample)
+
+    def _look(self, watching: Iterable[Observer], sample: bool = True) -> None:
+        assert self.integrator is not None
+        time = self.step * self.config.timestep
+        frame = Frame(
+            step=self.step,
+            time=time,
+            atoms=self.atoms,
+            degrees_of_freedom=self.degrees_of_freedom,
+            conserved=self.integrator.conserved,
+            n_steps=self.config.steps,
+            steps_per_second=self._speed(),
+            drift=self._drift_per_atom(),
+        )
+        if sample:
+            self.temperatures += (1.0, frame.temperature)
+            if self.integrator.conserved is not None:
+                self.drift.add(time, frame.conserved_energy)
+                self.monitor.check_drift(
+                    self.drift, frame.conserved_energy, len(self.atoms), self.step
+                )
+        for observer in watching:
+            observer.observe(frame)
+
+    def _drift_per_atom(self) -> float | None:
+        slope = self.drift.slope
+        return None if slope is None else slope / len(self.atoms)
+
+    def _speed(self) -> float:
+        return (self.step - self._first_step) / max(1e-9, clock.monotonic() - self._started)
+
+    # -- saving --------------------------------------------------------------------------------
+
+    def snapshot(self) -> RunState:
+        """Copies of everything that makes the next step what it is."""
+        assert self.integrator is not None
+        atoms = self.atoms
+        arrays = {
+            "numbers": atoms.numbers,
+            "positions": atoms.positions.copy(),
+            "momenta": atoms.arrays["momenta"].copy(),
+            "cell": np.array(atoms.cell[:]),
+            "drift": self.drift.sums.copy(),
+            "temperatures": self.temperatures.copy(),
+        }
+        for name, value in self.integrator.state().items():
+            arrays[f"integrator.{name}"] = value
+        if hasattr(atoms.calc, "restart_state"):
+            for name, value in atoms.calc.restart_state().items():
+                arrays[f"calculator.{name}"] = np.array(value)
+        header = {"random": self.rng.bit_generator.state, "first_energy": self.drift.first}
+        return RunState(self.step, header, arrays)
+
+    def save(self, snapshot: RunState) -> None:
+        """Trajectory first, then the restart file: the file never knows more than is on disk."""
+        if self.recorder is not None:
+            self.recorder.writer.flush()
+        if self.state_path is None:
+            return
+        header = {
+            **snapshot.header,
+            "config": self.config.to_dict(),
+            "pbc": [bool(p) for p in self.atoms.pbc],
+            "masses": self.atoms.get_masses().tolist(),
+            "constraints": json.loads(
+                json.dumps([c.todict() for c in self.atoms.constraints], default=_plain)
+            ),
+        }
+        write_state(self.state_path, RunState(snapshot.step, header, snapshot.arrays))
+
+    def _exploded(self, error: Exception, snapshot: RunState) -> UnstableRunError:
+        """Save the last good state and the broken frame, and say where they are."""
+        where = ""
+        if self.state_path is not None:
+            broken = self.state_path.with_suffix(".failed.extxyz")
+            _write_frame(broken, self.atoms)
+            self.save(snapshot)
+            where = (
+                f" The state of step {snapshot.step} is in {self.state_path}, the broken frame in "
+                f"{broken}."
+            )
+        what = str(error)
+        if not isinstance(error, UnstableRunError):
+            what = f"the run broke at step {self.step + 1}: {error}"
+        return UnstableRunError(
+            f"{what}{where} Look at the frame; use a shorter time step, relax the structure first, "
+            "or a model trained on such structures."
+        )
+
+
+def describe_calculator(calculator: Any) -> dict[str, Any]:
+    """What a trajectory says of the calculator: its class and, of a model, the header."""
+    record: dict[str, Any] = {"class": type(calculator).__name__}
+    potential = getattr(calculator, "potential", None)
+    if potential is not None and hasattr(potential, "spec"):
+        from painn_ase.spec import to_dict
+
+        record["model"] = to_dict(potential.spec)
+        record["dtype"] = str(getattr(calculator, "dtype", ""))
+        record["device"] = str(getattr(calculator, "device", ""))
+    elif getattr(calculator, "parameters", None):
+        record["parameters"] = json.loads(json.dumps(dict(calculator.parameters), default=_plain))
+    return record
+
+
+def load_structure(state: str | Path) -> Atoms:
+    """The structure of a restart file, as :class:`ase.Atoms` with its momenta and constraints."""
+    saved = read_state(Path(state))
+    try:
+        atoms = Atoms(
+            numbers=saved.arrays["numbers"],
+            positions=saved.arrays["positions"],
+            cell=saved.arrays["cell"],
+            pbc=saved.header["pbc"],
+        )
+        atoms.set_masses(saved.header["masses"])
+        atoms.set_momenta(saved.arrays["momenta"])
+        # The run puts its own FixCom back.
+        kept = [c for c in saved.header["constraints"] if c["name"] != "FixCom"]
+        atoms.set_constraint([dict2constraint(c) for c in kept])
+    except (KeyError, ValueError, TypeError) as error:
+        raise TrajectoryError(f"{state} holds no structure ({error}).") from error
+    return atoms
+
+
+def _write_frame(path: Path, atoms: Atoms) -> None:
+    frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    frame.arrays["momenta"] = atoms.arrays["momenta"].copy()
+    try:
+        ase.io.write(path, frame, format="extxyz")
+    except OSError:
+        return  # the explosion is the news; a frame that cannot be written is not
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
