@@ -8,6 +8,7 @@ given, what is allowed, and the remedy.
 from __future__ import annotations
 
 __all__ = [
+    "BackendError",
     "DataError",
     "DeviceError",
     "GeometryError",
@@ -51,6 +52,10 @@ class ModelFileError(PaiNNError, ValueError):
 
 class DeviceError(PaiNNError, ValueError):
     """A device or dtype that does not exist here."""
+
+
+class BackendError(PaiNNError, RuntimeError):
+    """A fast path that disagrees with the plain evaluation; its results are not handed out."""
 
 
 class NonFiniteError(PaiNNError, ArithmeticError):

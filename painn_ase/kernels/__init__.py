@@ -1,0 +1,23 @@
+"""Fast paths behind one interface: each gives what the potential gives, sooner, or says why not."""
+
+from painn_ase.kernels.fused import EnergyForces, FusedEnergy, why_not_fused
+from painn_ase.kernels.interface import (
+    Backend,
+    BackendStatus,
+    EagerBackend,
+    FusedBackend,
+    available_backends,
+    select_backend,
+)
+
+__all__ = [
+    "Backend",
+    "BackendStatus",
+    "EagerBackend",
+    "EnergyForces",
+    "FusedBackend",
+    "FusedEnergy",
+    "available_backends",
+    "select_backend",
+    "why_not_fused",
+]

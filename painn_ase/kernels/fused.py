@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from painn_ase.errors import DeviceError, MissingDependencyError, UnsupportedPropertyError
 from painn_ase.graph.neighbors import NeighborPairs
+from painn_ase.graph.record import AtomGraph
 from painn_ase.heads import EnergyHead
 from painn_ase.kernels.library import (
     INSTRUCTION_SETS,
@@ -230,6 +231,7 @@ class FusedEnergy:
         self._structure: Structure | None = None
         self._pairs: NeighborPairs | None = None
         self._numbers = b""
+        self._batch: tuple[Structure, tuple[Any, ...]] | None = None
 
     def prepare(
         self,
@@ -312,6 +314,38 @@ class FusedEnergy:
             structure.positions[:] = positions
             self.run(structure, derivatives=derivatives)
             return structure.answer(derivatives)
+
+    def compute_graph(self, graph: AtomGraph, *, derivatives: bool = True) -> EnergyForces:
+        """Energies, forces and virials of all structures of `graph`.
+
+        As long as the graph's pairs, numbers and grouping are the same tensors, only positions
+        and cells are looked at.
+
+        Raises
+        ------
+        UnknownElementError, GeometryError
+        """
+        with self._lock:
+            structure = self._structure_of(graph)
+            structure.set_cell(graph.cell.numpy())
+            structure.positions[:] = graph.positions.numpy()
+            self.run(structure, derivatives=derivatives)
+            return structure.answer(derivatives)
+
+    def _structure_of(self, graph: AtomGraph) -> Structure:
+        """The prepared batch, new if another graph's tensors come."""
+        parts = (graph.numbers, graph.idx_i, graph.idx_j, graph.shifts, graph.system_idx)
+        if self._batch is not None:
+            structure, known = self._batch
+            same = all(a is b for a, b in zip(parts, known, strict=True))
+            if same and structure.n_systems == graph.n_systems:
+                return structure
+        numbers, idx_i, idx_j, shifts, system_idx = (t.detach().numpy() for t in parts)
+        structure = self.prepare(
+            numbers, idx_i, idx_j, shifts, graph.cell.numpy(), system_idx, graph.n_systems
+        )
+        self._batch = (structure, parts)
+        return structure
 
 
 def _chosen(instruction_set: str | None) -> str:
