@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms, units
 from ase.build import molecule
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
 #: Name → number of atoms.
 SYSTEMS = {"ethanol": 9, "aspirin": 21, "water-192": 192, "water-1536": 1536}
@@ -53,7 +52,8 @@ def build_system(name: str, temperature: float = 300.0, seed: int = 0) -> Atoms:
         atoms = build_water(round((SYSTEMS[name] // 3) ** (1 / 3)), rng)
     else:
         raise SystemExit(f"no system {name!r}; there are {', '.join(SYSTEMS)}")
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=rng)
+    widths = np.sqrt(atoms.get_masses() * units.kB * temperature)
+    atoms.set_momenta(widths[:, None] * rng.normal(size=(len(atoms), 3)))
     return atoms
 
 
