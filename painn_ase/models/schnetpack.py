@@ -215,24 +215,29 @@ def build_potential(
             description="PaiNN model trained with SchNetPack",
             provenance=dict(provenance or {}),
         )
-    except (SpecError, KeyError, IndexError) as error:
+        return _filled(spec, state)
+    except (SpecError, LookupError, RuntimeError, TypeError) as error:
+        # Weights of impossible shapes fail wherever they are first cut or counted.
         raise ModelFileError(f"its parts do not fit together: {str(error)[:200]}") from error
-    return _filled(spec, state)
 
 
 def _filled(spec: ModelSpec, state: dict[str, Tensor]) -> AtomisticPotential:
     """A potential with the given weights; refuses weights of another shape than `spec` needs."""
+    with torch.device("meta"):  # nothing is allocated before the shapes are known to fit
+        expected = {n: w.shape for n, w in AtomisticPotential(spec).state_dict().items()}
+    given = {name: tensor.shape for name, tensor in state.items()}
+    for name in sorted(set(expected) | set(given)):
+        if given.get(name) != expected.get(name):
+            shapes = (
+                tuple(found[name]) if name in found else "nothing" for found in (given, expected)
+            )
+            raise ModelFileError(
+                "its weights do not fit together: for '{}' it has {}, the rest needs {}.".format(
+                    name, *shapes
+                )
+            )
     with torch.random.fork_rng(devices=()):
         potential = AtomisticPotential(spec)
-    expected = potential.state_dict()
-    for key in sorted(set(expected) | set(state)):
-        given, needed = state.get(key), expected.get(key)
-        if given is None or needed is None or given.shape != needed.shape:
-            raise ModelFileError(
-                f"its weights do not fit together: '{key}' has shape "
-                f"{None if given is None else tuple(given.shape)} where "
-                f"{None if needed is None else tuple(needed.shape)} is needed."
-            )
     is_double = any(tensor.dtype == torch.float64 for tensor in state.values())
     potential.to(torch.float64 if is_double else torch.float32)
     potential.load_state_dict(state)
