@@ -7,6 +7,7 @@ No physics in here. What it adds to ASE's base class is a cheap check of whether
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,15 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from painn_ase.devices import resolve_device, resolve_dtype
-from painn_ase.errors import GeometryError, NonFiniteError, UnsupportedPropertyError
-from painn_ase.graph import AtomGraph, NeighborPairs, VerletList, from_ase
+from painn_ase.errors import (
+    GeometryError,
+    ModelFileError,
+    NonFiniteError,
+    UnsupportedPropertyError,
+)
+from painn_ase.graph import AtomGraph, NeighborPairs, VerletList, from_ase, neighbor_pairs
 from painn_ase.models import load_model
+from painn_ase.nn.scatter import check_scatter_backend
 from painn_ase.potential import AtomisticPotential, Prediction, check_members, mean_and_spread
 
 __all__ = ["PaiNNCalculator", "PropertyUnavailableError", "StaticPolarizability"]
@@ -109,6 +116,10 @@ class PaiNNCalculator(Calculator):
         Å added to the neighbour search so that the list lasts several steps.
     charge : float, optional
         Total charge, e. Else ``atoms.info["charge"]``, else what the model was trained on.
+    scatter : {"torch", "torch_scatter"}, optional
+        Which package sums messages over neighbours, torch if not told otherwise; both give the
+        same results. "torch_scatter" needs the package torch-scatter
+        (``pip install --no-build-isolation torch-scatter``, after torch).
 
     Attributes
     ----------
@@ -131,7 +142,7 @@ class PaiNNCalculator(Calculator):
     (9, 3)
     """
 
-    ignored_changes = frozenset({"initial_magmoms", "initial_charges"})
+    ignored_changes: set[str] = {"initial_magmoms", "initial_charges"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -141,15 +152,18 @@ class PaiNNCalculator(Calculator):
         dtype: str | torch.dtype | None = None,
         skin: float = 0.5,
         charge: float | None = None,
+        scatter: str | None = None,
     ) -> None:
-        super().__init__()
-        given = [model] if isinstance(model, str | Path | AtomisticPotential) else list(model)
+        self._atoms: Atoms | None = None
+        self._snapshot: _Snapshot | None = None
+        super().__init__()  # type: ignore[no-untyped-call]
+        given = _as_list(model)
         members = [_potential(m) for m in given]
         check_members(members)
         self.device = resolve_device(device)
         self.dtype = members[0].dtype if dtype is None else resolve_dtype(dtype)
-        self.potentials = tuple(_placed(m, self.device, self.dtype) for m in members)
-        self.charge = charge
+        self.potentials = tuple(_placed(m, self.device, self.dtype, scatter) for m in members)
+        self.charge = None if charge is None else _finite_charge(charge)
         self.skin = skin
         self.implemented_properties = _ase_names(self.potential)
         self._list = VerletList(self.potential.cutoff, skin)
@@ -187,7 +201,7 @@ class PaiNNCalculator(Calculator):
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """Names of what changed since the last calculation; any change counts, however small."""
-        if self._state is None:
+        if self._state is None or not self.use_cache:
             return list(all_changes)
         return self._state.changes(self._look(atoms))
 
@@ -230,7 +244,7 @@ class PaiNNCalculator(Calculator):
                 self.results = {}
             wanted = {n if n != "free_energy" else "energy" for n in properties}
             wanted.update(c for n in tuple(wanted) for c in _COMPANIONS.get(n, ()))
-            if "dipole" in wanted and "charges" in self.potential.properties:
+            if "dipole" in wanted and self.potential.has_latent_charges:
                 wanted.add("charges")
             self.results.update(self._compute(atoms, wanted))
             self._state = state
@@ -254,6 +268,13 @@ class PaiNNCalculator(Calculator):
         self.results = {}
         self._state = None
 
+    def calculate_properties(self, atoms: Atoms, properties: Iterable[str]) -> Properties:
+        """What ``atoms.get_properties`` calls: compute and export in one go."""
+        with self._lock:
+            return super().calculate_properties(  # type: ignore[no-untyped-call, no-any-return]
+                atoms, tuple(properties)
+            )
+
     def export_properties(self) -> Properties:
         """Results that ASE has names for, as ``atoms.get_properties`` returns them.
 
@@ -265,7 +286,8 @@ class PaiNNCalculator(Calculator):
 
     def get_polarizability(self, atoms: Atoms | None = None) -> FloatArray:
         """Polarizability (3, 3) in e²Å²/eV; times
-        :data:`painn_ase.units.e2_angstrom2_per_ev_to_angstrom3` it is the volume in Å³."""
+        :data:`painn_ase.units.e2_angstrom2_per_ev_to_angstrom3` it is the volume in Å³.
+        """
         return self._array("polarizability", atoms)
 
     def get_born_charges(self, atoms: Atoms | None = None) -> FloatArray:
@@ -285,13 +307,16 @@ class PaiNNCalculator(Calculator):
 
         Never cached, because ASE's cache does not look at velocities.
         """
-        return self._compute(atoms, {"dipole_flux"}, velocities)["dipole_flux"]
+        flux: FloatArray = self._compute(atoms, {"dipole_flux"}, velocities)["dipole_flux"]
+        return flux
 
     def get_polarizability_flux(
         self, atoms: Atoms, velocities: FloatArray | None = None
     ) -> FloatArray:
         """dα/dt (3, 3) in e²Å²/eV per ASE time unit, for the atoms' velocities; not cached."""
-        return self._compute(atoms, {"polarizability_flux"}, velocities)["polarizability_flux"]
+        name = "polarizability_flux"
+        flux: FloatArray = self._compute(atoms, {name}, velocities)[name]
+        return flux
 
     def get_fluxes(
         self, atoms: Atoms, velocities: FloatArray | None = None
@@ -318,8 +343,8 @@ class PaiNNCalculator(Calculator):
     def total_charge(self, atoms: Atoms) -> float:
         """Charge the structure is evaluated with, e."""
         if self.charge is not None:
-            return float(self.charge)
-        return float(atoms.info.get("charge", self.potential.spec.total_charge))
+            return self.charge
+        return _finite_charge(atoms.info.get("charge", self.potential.spec.total_charge))
 
     def _look(self, atoms: Atoms) -> _State:
         arrays = atoms.arrays
@@ -335,11 +360,14 @@ class PaiNNCalculator(Calculator):
         self, atoms: Atoms, names: Iterable[str], velocities: FloatArray | None = None
     ) -> dict[str, Any]:
         wanted = frozenset(names)
-        graph = self._graph_of(atoms)
         moving = None
         if wanted & set(_FLUXES):
             moving = _velocities(atoms, velocities, self.device)
-        return to_ase(self.predict(graph, wanted, moving), atoms)
+        # The pair list and the graph on the device are shared by all threads. Derivatives need
+        # autograd, also inside somebody's inference mode.
+        with self._lock, torch.inference_mode(False):
+            graph = self._graph_of(atoms)
+            return to_ase(self.predict(graph, wanted, moving), atoms)
 
     def predict(
         self,
@@ -363,7 +391,9 @@ class PaiNNCalculator(Calculator):
     def _graph_of(self, atoms: Atoms) -> AtomGraph:
         """The graph of `atoms` on the device; only positions travel while the pairs hold."""
         arrays = atoms.arrays
-        pairs = self._list.update(arrays["numbers"], arrays["positions"], atoms.cell.array, atoms.pbc)
+        pairs = self._list.update(
+            arrays["numbers"], arrays["positions"], atoms.cell.array, atoms.pbc
+        )
         charge = self.total_charge(atoms)
         if self._graph is None or pairs is not self._pairs:
             self.potential.check_elements(arrays["numbers"].tolist())
@@ -407,7 +437,8 @@ class StaticPolarizability:
 
     def __call__(self, atoms: Atoms | None = None) -> StaticPolarizability | FloatArray:
         """Polarizability (3, 3) in e²Å²/eV; without atoms itself, since ASE first makes an
-        instance of what it is given."""
+        instance of what it is given.
+        """
         return self if atoms is None else self.calculator.get_polarizability(atoms)
 
 
@@ -415,14 +446,45 @@ def _potential(model: Model) -> AtomisticPotential:
     return model if isinstance(model, AtomisticPotential) else load_model(model)
 
 
+def _as_list(model: Model | Sequence[Model]) -> list[Model]:
+    """The members of a committee; a single model is a committee of one."""
+    if isinstance(model, str | Path | AtomisticPotential):
+        return [model]
+    members = list(model) if isinstance(model, Sequence) else [model]
+    for member in members:
+        if not isinstance(member, str | Path | AtomisticPotential):
+            raise ModelFileError(
+                f"a model is a path, the name of a bundled model, or an AtomisticPotential, or a "
+                f"list of these for a committee; got {type(member).__name__}. Load it first with "
+                "load_model(path)."
+            )
+    return members
+
+
 def _placed(
-    potential: AtomisticPotential, device: torch.device, dtype: torch.dtype
+    potential: AtomisticPotential, device: torch.device, dtype: torch.dtype, scatter: str | None
 ) -> AtomisticPotential:
     """`potential` itself if it is as asked, frozen; else a copy, so the user's stays untouched."""
+    backend = check_scatter_backend(scatter or potential.scatter_backend)
     fits = potential.dtype == dtype and potential.device == device and not potential.training
+    fits = fits and potential.scatter_backend == backend
     if fits and not any(p.requires_grad for p in potential.parameters()):
         return potential
-    return copy.deepcopy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
+    placed = copy.deepcopy(potential).to(device=device, dtype=dtype).use_scatter(backend)
+    return placed.eval().requires_grad_(False)
+
+
+def _finite_charge(value: Any) -> float:
+    try:
+        charge = float(value)
+    except (TypeError, ValueError):
+        charge = math.nan
+    if not math.isfinite(charge):
+        raise GeometryError(
+            f"the total charge is {value!r}; it must be a finite number in e. Set charge=… or "
+            'atoms.info["charge"].'
+        )
+    return charge
 
 
 def _ase_names(potential: AtomisticPotential) -> list[str]:
@@ -431,9 +493,7 @@ def _ase_names(potential: AtomisticPotential) -> list[str]:
     return [*names, "free_energy"] if "energy" in names else names
 
 
-def _velocities(
-    atoms: Atoms, velocities: FloatArray | None, device: torch.device
-) -> torch.Tensor:
+def _velocities(atoms: Atoms, velocities: FloatArray | None, device: torch.device) -> torch.Tensor:
     values = atoms.get_velocities() if velocities is None else np.asarray(velocities, dtype=float)
     if values.shape != (len(atoms), 3) or not np.isfinite(values).all():
         raise GeometryError(
@@ -483,15 +543,11 @@ def _check_finite(results: Mapping[str, Any], atoms: Atoms) -> None:
 
 def _non_finite(name: str, atoms: Atoms) -> Exception:
     """The error for a result that is not a number: coincident atoms, or the model's own doing."""
-    if len(atoms) > 1:
-        distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
-        np.fill_diagonal(distances, np.inf)
-        i, j = np.unravel_index(int(np.argmin(distances)), distances.shape)
-        if distances[i, j] < 1e-6:
-            return GeometryError(
-                f"atoms {i} and {j} are at the same place ({distances[i, j]:.1e} Å apart); "
-                f"{name} has no value there. Move one of them or remove the duplicate."
-            )
+    try:
+        # Pairs kept since an earlier step were not looked at again; a new search is.
+        neighbor_pairs(atoms.positions, atoms.cell.array, atoms.pbc, cutoff=0.1)
+    except GeometryError as error:
+        return error
     return NonFiniteError(
         f"{name} came out NaN or infinite for {atoms.get_chemical_formula()}. The structure is "
         "probably far outside what the model was trained on: look at it, and in a simulation go "

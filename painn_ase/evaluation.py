@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ __all__ = ["evaluate"]
 def evaluate(
     model: Model | Sequence[Model] | PaiNNCalculator,
     structures: Iterable[Atoms],
-    properties: Sequence[str] = ("energy", "forces"),
+    properties: Iterable[str] = ("energy", "forces"),
     *,
     batch_atoms: int = 1024,
     batch_edges: int = 32768,
@@ -34,7 +33,7 @@ def evaluate(
     model : str, Path, AtomisticPotential, a list of these, or PaiNNCalculator
     structures : iterable of Atoms
         Fluxes are taken for the structures' own velocities.
-    properties : sequence of str
+    properties : sequence of str, or str
         Names from :data:`painn_ase.quantities.QUANTITIES`.
     batch_atoms, batch_edges : int
         A batch is closed before it would exceed either; one structure may exceed them alone. The
@@ -57,26 +56,30 @@ def evaluate(
         if isinstance(model, PaiNNCalculator)
         else PaiNNCalculator(model, device=device, dtype=dtype)
     )
-    names = frozenset(properties)
+    asked = frozenset([properties] if isinstance(properties, str) else properties)
+    names = frozenset("energy" if name == "free_energy" else name for name in asked)
     moving = bool(names & {"dipole_flux", "polarizability_flux"})
     limits = (1, 1) if "hessian" in names else (batch_atoms, batch_edges)
     results: list[dict[str, Any]] = []
-    for frames, graph in _batches(calculator, structures, *limits):
-        velocities = None
-        if moving:
-            stacked = np.concatenate([atoms.get_velocities() for atoms in frames])
-            velocities = torch.tensor(stacked, dtype=torch.float64, device=calculator.device)
-        members = calculator.predict(graph, names, velocities)
-        counts = [len(atoms) for atoms in frames]
-        split = [prediction.split(counts) for prediction in members]
-        results += [
-            to_ase([parts[n] for parts in split], atoms) for n, atoms in enumerate(frames)
-        ]
-    return [{k: v for k, v in r.items() if _asked(k, names)} for r in results]
+    with torch.inference_mode(False):  # derivatives need autograd
+        for frames, graph in _batches(calculator, structures, *limits):
+            velocities = _velocities_of(frames, calculator) if moving else None
+            members = calculator.predict(graph, names, velocities)
+            counts = [len(atoms) for atoms in frames]
+            split = [prediction.split(counts) for prediction in members]
+            for n, atoms in enumerate(frames):
+                results.append(to_ase([parts[n] for parts in split], atoms))
+    return [{k: v for k, v in r.items() if _asked(k, asked)} for r in results]
 
 
 def _asked(key: str, names: frozenset[str]) -> bool:
-    return key in names or key.removesuffix("_std") in names and key not in QUANTITIES
+    return key in names or (key.removesuffix("_std") in names and key not in QUANTITIES)
+
+
+def _velocities_of(frames: Sequence[Atoms], calculator: PaiNNCalculator) -> torch.Tensor:
+    """The structures' own velocities (n_atoms, 3), on the calculator's device."""
+    stacked = np.concatenate([atoms.get_velocities() for atoms in frames])
+    return torch.tensor(stacked, dtype=torch.float64, device=calculator.device)
 
 
 def _batches(
@@ -90,9 +93,7 @@ def _batches(
     graphs: list[AtomGraph] = []
     for atoms in structures:
         calculator.potential.check_elements(atoms.numbers.tolist())
-        graph = from_ase(
-            atoms, calculator.potential.cutoff, charge=calculator.total_charge(atoms)
-        )
+        graph = from_ase(atoms, calculator.potential.cutoff, charge=calculator.total_charge(atoms))
         n_atoms = sum(g.n_atoms for g in graphs) + graph.n_atoms
         n_edges = sum(g.n_edges for g in graphs) + graph.n_edges
         if graphs and (n_atoms > batch_atoms or n_edges > batch_edges):

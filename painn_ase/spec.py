@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -73,13 +74,16 @@ class PaiNNSpec:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
+        _check_types(self)
         for name in ("n_features", "n_interactions", "n_rbf"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
         _require(self.n_features >= 2, "n_features must be at least 2", self.n_features)
         _require(0 < self.cutoff < math.inf, "cutoff must be a positive length in Å", self.cutoff)
         _require(self.epsilon >= 0, "epsilon must not be negative", self.epsilon)
         _require(
-            all(n >= 1 for n in self.filter_hidden), "filter_hidden needs widths", self.filter_hidden
+            all(n >= 1 for n in self.filter_hidden),
+            "filter_hidden needs widths",
+            self.filter_hidden,
         )
 
 
@@ -100,6 +104,10 @@ class EnergySpec:
     n_hidden: tuple[int, ...] | None = None
     scale: float = 1.0
     reference_energies: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require_widths(self.n_hidden)
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,10 @@ class DipoleSpec:
     scale: float = 1.0
     gate_epsilon: float = 1e-8
 
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require_gated_stack(self.n_hidden, self.rank, self.gate_epsilon)
+
 
 @dataclass(frozen=True)
 class PolarizabilitySpec:
@@ -136,8 +148,9 @@ class PolarizabilitySpec:
     Attributes
     ----------
     kind : {"latent_position", "local"}
-        ``latent_position``: Σ α0_i 1 + ν_i⊗r_i + r_i⊗ν_i (arXiv 2102.03150, 'tensorial properties'), molecules
-        only. ``local``: Σ_i [α0_i 1 + Σ_k λ_k(q_i) ν_k⊗ν_k], the one for periodic systems.
+        ``latent_position``: Σ α0_i 1 + ν_i⊗r_i + r_i⊗ν_i (arXiv 2102.03150, 'tensorial
+        properties'), molecules only. ``local``: Σ_i [α0_i 1 + Σ_k λ_k(q_i) ν_k⊗ν_k],
+        the one for periodic systems.
     n_hidden : int or None
         Features between the gated equivariant blocks; None for F/2.
     rank : int
@@ -161,6 +174,10 @@ class PolarizabilitySpec:
     origin: Literal["center_of_mass", "coordinates"] = "center_of_mass"
     gate_epsilon: float = 1e-8
 
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require_gated_stack(self.n_hidden, self.rank, self.gate_epsilon)
+
 
 @dataclass(frozen=True)
 class ChargesSpec:
@@ -177,6 +194,10 @@ class ChargesSpec:
     n_hidden: tuple[int, ...] | None = None
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require_widths(self.n_hidden)
+
 
 @dataclass(frozen=True)
 class HeadsSpec:
@@ -188,6 +209,7 @@ class HeadsSpec:
     charges: ChargesSpec | None = None
 
     def __post_init__(self) -> None:
+        _check_types(self)
         _require(bool(self.names), "a model needs at least one head", self.names)
 
     @property
@@ -230,6 +252,7 @@ class ModelSpec:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_types(self)
         z = self.elements
         _require(bool(z), "elements must name at least one atomic number", z)
         _require(all(1 <= n <= 118 for n in z), "elements must be atomic numbers 1..118", z)
@@ -239,9 +262,7 @@ class ModelSpec:
             ("reference_energies", energy.reference_energies if energy else ()),
             ("isotropic", alpha.isotropic if alpha else ()),
         ):
-            _require(
-                len(values) in (0, len(z)), f"{what} needs one number per element {z}", values
-            )
+            _require(len(values) in (0, len(z)), f"{what} needs one number per element {z}", values)
 
 
 def to_dict(spec: Any) -> dict[str, Any]:
@@ -296,14 +317,45 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is dict and isinstance(value, Mapping):
         return dict(value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return from_dict(hint, value, where)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise SpecError(f"{where}: {value} is not a finite number.")
-        return float(value)
-    if hint in (int, str, bool) and type(value) is hint:
+        return value if isinstance(value, hint) else from_dict(hint, value, where)
+    if hint in (int, float) and type(value) is bool:
+        raise SpecError(f"{where}: {value!r} is not of type {hint.__name__}.")
+    if hint is float and isinstance(value, numbers.Real):
+        return _finite(value, where)
+    if hint is int and isinstance(value, numbers.Integral):
+        return int(value)
+    if hint in (str, bool) and type(value) is hint:
         return value
     raise SpecError(f"{where}: {value!r} is not of type {getattr(hint, '__name__', hint)}.")
+
+
+def _finite(value: numbers.Real, where: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise SpecError(f"{where}: {value} is not a finite number.")
+    return number
+
+
+def _check_types(record: Any) -> None:
+    """Give every field of a spec record its declared type, or raise a SpecError that names it."""
+    hints = typing.get_type_hints(type(record))
+    for field_ in dataclasses.fields(record):
+        where = f"{type(record).__name__}.{field_.name}"
+        value = _convert(hints[field_.name], getattr(record, field_.name), where)
+        object.__setattr__(record, field_.name, value)
+
+
+def _require_widths(n_hidden: tuple[int, ...] | None) -> None:
+    _require(n_hidden is None or all(n >= 1 for n in n_hidden), "n_hidden needs widths", n_hidden)
+
+
+def _require_gated_stack(n_hidden: int | None, rank: int, epsilon: float) -> None:
+    _require(n_hidden is None or n_hidden >= 1, "n_hidden must be at least 1", n_hidden)
+    _require(rank >= 1, "rank must be at least 1", rank)
+    _require(epsilon >= 0, "gate_epsilon must not be negative", epsilon)
 
 
 def _require(condition: bool, rule: str, given: object) -> None:

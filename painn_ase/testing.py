@@ -93,11 +93,22 @@ def random_potential(
         name="random",
         description=f"random weights, seed {seed}; not trained on anything",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        # Drawn in float32 whatever the caller's default dtype, so that they are the same numbers.
+        potential = AtomisticPotential(spec).to(torch.float32)
         torch.manual_seed(seed)
-        potential = AtomisticPotential(spec)
-        # Xavier leaves biases at zero; nonzero ones exercise the terms a trained model has.
         for name, parameter in potential.named_parameters():
-            if name.endswith("bias"):
-                torch.nn.init.uniform_(parameter, -0.1, 0.1)
+            _draw(name, parameter)
     return potential.to(dtype).eval().requires_grad_(False)
+
+
+def _draw(name: str, parameter: torch.nn.Parameter) -> None:
+    """Random numbers as at the start of a training, but for biases, which start at zero there:
+    nonzero ones exercise the terms that a trained model has.
+    """
+    if name.endswith("bias"):
+        torch.nn.init.uniform_(parameter, -0.1, 0.1)
+    elif "embedding" in name:
+        torch.nn.init.normal_(parameter)
+    else:
+        torch.nn.init.xavier_uniform_(parameter)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from painn_ase.nn.blocks import build_mlp
 from painn_ase.spec import EnergySpec
 
-__all__ = ["EnergyHead", "ElementTable", "head_widths"]
+__all__ = ["ElementTable", "EnergyHead", "head_widths"]
 
 
 def head_widths(n_features: int, n_hidden: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -61,4 +61,5 @@ class EnergyHead(nn.Module):
     def forward(self, scalars: Tensor, element_idx: Tensor) -> Tensor:
         """Atomic energies (n_atoms,) in eV, float64."""
         raw = self.mlp(scalars).squeeze(-1).double()
-        return raw * self.scale + self.references(element_idx)
+        energies: Tensor = raw * self.scale + self.references(element_idx)
+        return energies

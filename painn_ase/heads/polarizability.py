@@ -67,7 +67,7 @@ class LocalPolarizability(nn.Module):
 
 
 def _spheres(values: Tensor) -> Tensor:
-    """values (n,) times the unit matrix (n, 3, 3)."""
+    """Values (n,) times the unit matrix (n, 3, 3)."""
     eye = torch.eye(3, dtype=values.dtype, device=values.device)
     return values.reshape(-1, 1, 1) * eye
 

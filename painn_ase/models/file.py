@@ -164,12 +164,20 @@ def _build_if_shapes_fit(
     spec: ModelSpec, shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> AtomisticPotential:
     """The potential `spec` describes, once it is known to need exactly the arrays in the file."""
-    blocks = spec.representation.n_interactions
-    if blocks > len(shapes) and not spec.representation.shared_interactions:
-        raise ModelFileError(f"{path}: {blocks} blocks described, but only {len(shapes)} arrays.")
-    # On the meta device nothing is allocated, whatever sizes the header claims.
-    with torch.device("meta"):
-        expected = {n: tuple(w.shape) for n, w in AtomisticPotential(spec).state_dict().items()}
+    layers = _n_layers(spec)
+    if layers > len(shapes):
+        raise ModelFileError(
+            f"{path}: the header describes at least {layers} layers, the file holds only "
+            f"{len(shapes)} arrays: they do not belong together."
+        )
+    try:
+        # On the meta device nothing is allocated, whatever sizes the header claims.
+        with torch.device("meta"):
+            expected = {n: tuple(w.shape) for n, w in AtomisticPotential(spec).state_dict().items()}
+    except (RuntimeError, OverflowError, TypeError) as error:
+        raise ModelFileError(
+            f"{path}: no network of the described size can exist ({str(error).splitlines()[0]})."
+        ) from error
     problems = [f"missing {n} {expected[n]}" for n in expected if n not in shapes]
     problems += [f"unexpected {n} {shapes[n]}" for n in shapes if n not in expected]
     problems += [
@@ -182,7 +190,18 @@ def _build_if_shapes_fit(
         raise ModelFileError(
             f"{path}: weights and header do not belong together: {'; '.join(problems[:5])}{more}."
         )
-    return AtomisticPotential(spec)
+    with torch.device("cpu"):
+        return AtomisticPotential(spec)
+
+
+def _n_layers(spec: ModelSpec) -> int:
+    """A lower bound of the number of arrays, known before a single layer is built."""
+    net, heads = spec.representation, spec.heads
+    filters = 1 if net.shared_filters else net.n_interactions
+    interactions = 1 if net.shared_interactions else net.n_interactions
+    scalar_heads = [h for h in (heads.energy, heads.charges) if h is not None]
+    hidden = sum(len(head.n_hidden or ()) for head in scalar_heads)
+    return filters * (1 + len(net.filter_hidden)) + interactions + hidden
 
 
 def _check_container(path: Path) -> None:
@@ -193,7 +212,8 @@ def _check_container(path: Path) -> None:
             start = file.read(16)
     except OSError as error:
         raise ModelFileError(f"could not read the model file {path}: {error}.") from error
-    kind = _foreign_kind(start)
+    # A safetensors file may begin like a pickle: its first bytes are a length, then comes "{".
+    kind = _foreign_kind(start) if start[8:9] != b"{" else ""
     if kind:
         raise ModelFileError(
             f"{path} is {kind}, not a model of painn_ase, and is not opened: such files can run "

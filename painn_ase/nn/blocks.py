@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +14,7 @@ __all__ = ["GatedEquivariantBlock", "build_mlp", "vector_norm"]
 def build_mlp(widths: Sequence[int]) -> nn.Sequential:
     """Linear layers of the given widths with SiLU between them, none at the end."""
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in itertools.pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.SiLU()]
     for layer in layers[::2]:
         nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from painn_ase.errors import MissingDependencyError
+from painn_ase.errors import MissingDependencyError, SpecError
 
 __all__ = ["ScatterBackend", "check_scatter_backend", "scatter_sum"]
 
@@ -49,7 +49,7 @@ def check_scatter_backend(backend: str) -> ScatterBackend:
 
     Raises
     ------
-    ValueError
+    SpecError
         For an unknown name.
     MissingDependencyError
         If torch-scatter is asked for and not installed.
@@ -57,7 +57,7 @@ def check_scatter_backend(backend: str) -> ScatterBackend:
     if backend == "torch":
         return "torch"
     if backend != "torch_scatter":
-        raise ValueError(f"unknown scatter back end {backend!r}; allowed: 'torch', 'torch_scatter'.")
+        raise SpecError(f"unknown scatter back end {backend!r}; allowed: 'torch', 'torch_scatter'.")
     try:
         import torch_scatter  # noqa: F401
     except ImportError as error:

@@ -54,7 +54,7 @@ def stress_from_edges(
     system = graph.system_idx.index_select(0, graph.idx_i)
     outer = edge_gradient.unsqueeze(2) * vectors.unsqueeze(1)
     virial = scatter_sum(outer, system, graph.n_systems, backend)
-    volume = torch.linalg.det(graph.cell).abs()
+    volume: Tensor = torch.linalg.det(graph.cell).abs()
     return 0.5 * (virial + virial.mT) / volume.reshape(-1, 1, 1)
 
 
@@ -116,7 +116,9 @@ def pushforward(
 def hessian_from_forces(forces: Tensor, positions: Tensor) -> Tensor:
     """∂²E/∂r∂r (n_atoms, 3, n_atoms, 3) of one structure, eV/Å², made exactly symmetric."""
     n = forces.numel()
-    rows = [_gradient(-f, positions, create_graph=False, retain_graph=True) for f in forces.reshape(n)]
+    rows = [
+        _gradient(-f, positions, create_graph=False, retain_graph=True) for f in forces.reshape(n)
+    ]
     matrix = torch.stack(rows).reshape(n, n)
     return (0.5 * (matrix + matrix.mT)).reshape(*forces.shape, *forces.shape)
 

@@ -24,7 +24,7 @@ from painn_ase.heads import (
 )
 from painn_ase.heads.energy import ElementTable
 from painn_ase.nn.painn import Exchange, Features, PaiNN
-from painn_ase.nn.scatter import ScatterBackend, check_scatter_backend, scatter_sum
+from painn_ase.nn.scatter import ScatterBackend, check_scatter_backend
 from painn_ase.potential.derivatives import (
     edge_vectors,
     forces_from_edges,
@@ -120,15 +120,21 @@ class AtomisticPotential(nn.Module):
         return self.representation.scatter_backend
 
     def use_scatter(self, backend: str) -> AtomisticPotential:
-        """This potential, summing with `backend`; see :mod:`painn_ase.nn.scatter`."""
+        """The same potential, now summing with `backend`; see :mod:`painn_ase.nn.scatter`."""
         self.representation.scatter_backend = check_scatter_backend(backend)
         return self
+
+    @property
+    def has_latent_charges(self) -> bool:
+        """Whether the dipole head gives the charges, so that they come with a dipole at no cost."""
+        dipole, charges = self.spec.heads.dipole, self.spec.heads.charges
+        return charges is None and dipole is not None and dipole.kind == "latent_charge"
 
     @property
     def properties(self) -> tuple[str, ...]:
         """Names of the quantities this potential can give."""
         heads = set(self.spec.heads.names)
-        if self.spec.heads.dipole is not None and self.spec.heads.dipole.kind == "latent_charge":
+        if self.has_latent_charges:
             heads.add("charges")
         return tuple(
             name
