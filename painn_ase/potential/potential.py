@@ -131,6 +131,11 @@ class AtomisticPotential(nn.Module):
         return charges is None and dipole is not None and dipole.kind == "latent_charge"
 
     @property
+    def dipole_has_origin(self) -> bool:
+        """Whether the dipole counts positions from an origin, the centre of mass."""
+        return "dipole" in self.heads and bool(self.heads["dipole"].needs_origin)
+
+    @property
     def properties(self) -> tuple[str, ...]:
         """Names of the quantities this potential can give."""
         heads = set(self.spec.heads.names)
@@ -327,14 +332,10 @@ class AtomisticPotential(nn.Module):
             velocities = velocities.to(positions.dtype)
             rates = pushforward(values, positions, velocities, create_graph=create_graph)
             out.update(zip(names, rates, strict=True))
-        if "dipole_flux" in fluxes and velocities is not None and self._dipole_has_origin:
+        if "dipole_flux" in fluxes and velocities is not None and self.dipole_has_origin:
             # The head holds the centre of mass fixed; an ion's dipole moves with it by −Q·v_com.
             drift = frame.sum_over_atoms(frame.mass_fractions.unsqueeze(-1) * velocities)
             out["dipole_flux"] = out["dipole_flux"] - frame.charge.unsqueeze(-1) * drift
-
-    @property
-    def _dipole_has_origin(self) -> bool:
-        return bool(getattr(self.heads["dipole"], "needs_origin", False))
 
     def _element_idx(self, numbers: Tensor) -> Tensor:
         rows = self.element_rows
