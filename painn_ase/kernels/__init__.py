@@ -2,6 +2,7 @@
 
 from painn_ase.kernels.fused import EnergyForces, FusedEnergy, why_not_fused
 from painn_ase.kernels.interface import (
+    FUSED_PROPERTIES,
     Backend,
     BackendStatus,
     EagerBackend,
@@ -11,6 +12,7 @@ from painn_ase.kernels.interface import (
 )
 
 __all__ = [
+    "FUSED_PROPERTIES",
     "Backend",
     "BackendStatus",
     "EagerBackend",
