@@ -15,6 +15,7 @@ from torch import Tensor
 
 from painn_ase.errors import GeometryError
 from painn_ase.graph import AtomGraph, collate, from_ase, neighbor_pairs, pad_graph, split
+from painn_ase.testing import random_potential
 
 CUTOFF = 4.0
 
@@ -173,6 +174,18 @@ def test_padding_edges_are_longer_than_any_cutoff_and_touch_ghosts_only(
     assert torch.pdist(ghosts.positions).min() >= 1000.0
     assert not ghosts.pbc.any()
     assert not ghosts.charge.any()
+
+
+def test_a_network_sees_no_difference_through_padding() -> None:
+    potential = random_potential(n_features=16, heads=("energy",)).to(torch.float64)
+    molecules = [molecule("CH3CH2OH"), molecule("H2O")]
+    batch = collate([from_ase(atoms, potential.cutoff) for atoms in molecules])
+    padded = pad_graph(batch, batch.n_atoms + 4, batch.n_edges + 30)
+    plain = potential(batch, ["energy", "forces"])
+    more = potential(padded, ["energy", "forces"])
+    torch.testing.assert_close(more.energy[:2], plain.energy, rtol=0, atol=1e-11)
+    torch.testing.assert_close(more.forces[: batch.n_atoms], plain.forces, rtol=0, atol=1e-11)
+    assert not more.forces[batch.n_atoms :].any()
 
 
 def test_padded_edges_stay_sorted_by_centre() -> None:
