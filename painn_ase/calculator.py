@@ -208,7 +208,7 @@ class PaiNNCalculator(Calculator):
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """Names of what changed since the last calculation; any change counts, however small."""
-        if self._state is None or not self.use_cache:
+        if self._state is None:
             return list(all_changes)
         return self._state.changes(self._look(atoms))
 
