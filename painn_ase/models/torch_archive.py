@@ -131,7 +131,13 @@ class _Archive:
             raise ModelFileError(
                 "its numbers are not little-endian. Save it again on a little-endian machine."
             )
-        return self._read(f"{self._root}/data.pkl")
+        description = self._read(f"{self._root}/data.pkl")
+        if b"pytorch-lightning_version" in description:
+            raise ModelFileError(
+                "it is a training checkpoint of Lightning: optimizer and trainer, not a model. "
+                "Give the model that SchNetPack writes beside it ('best_model')."
+            )
+        return description
 
     def read_storage(self, key: str, n_bytes: int) -> bytes:
         """The bytes of storage `key`; refuses unless there are exactly `n_bytes`."""

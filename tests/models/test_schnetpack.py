@@ -23,7 +23,6 @@ from painn_ase.models.schnetpack import SchNetPackUnits, build_potential, load_s
 from painn_ase.models.schnetpack_record import EnergyOutput, SchNetPackModel, TensorOutput
 from painn_ase.potential import AtomisticPotential
 
-
 RELATIVE = 1e-9
 ALL_UNITS = {
     "energy_unit": "eV",
