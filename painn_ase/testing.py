@@ -467,7 +467,7 @@ class _Recorded(Calculator):
         fresh = self.make()
         for name in properties:
             fresh.get_property(name, atoms)
-        self.results = dict(fresh.results)
+        self.results.update(fresh.results)
 
 
 def check_calculator_contract(
@@ -523,7 +523,7 @@ def _count_calculations(calculator: Calculator) -> list[int]:
 
     def counting(*args: Any, **kwargs: Any) -> None:
         counted[0] += 1
-        calculate(*args, **kwargs)
+        calculate(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     calculator.calculate = counting  # type: ignore[method-assign]
     return counted
@@ -550,7 +550,7 @@ def _drop_atom(atoms: Atoms) -> None:
 
 
 def _reset(atoms: Atoms) -> None:
-    atoms.calc.reset()  # type: ignore[no-untyped-call]
+    atoms.calc.reset()
 
 
 _CHANGES: Mapping[str, Callable[[Atoms], Any]] = {
