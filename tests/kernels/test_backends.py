@@ -1,0 +1,141 @@
+"""The choice among backends: what is taken, what is said, what is refused."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from kernel_structures import ethanol, water_box
+
+from painn_ase.errors import (
+    BackendError,
+    MissingDependencyError,
+    SpecError,
+    UnsupportedPropertyError,
+)
+from painn_ase.graph import from_ase
+from painn_ase.kernels import (
+    EagerBackend,
+    EnergyForces,
+    FusedBackend,
+    FusedEnergy,
+    available_backends,
+    interface,
+    select_backend,
+)
+from painn_ase.kernels import library as library_module
+from painn_ase.kernels.library import why_unavailable
+from painn_ase.testing import random_potential
+
+needs_kernel = pytest.mark.skipif(
+    why_unavailable() is not None, reason=f"compiled kernel: {why_unavailable()}"
+)
+
+
+@pytest.fixture
+def nothing_said_yet() -> None:
+    interface._say_once.cache_clear()
+
+
+@pytest.fixture
+def no_kernel(monkeypatch: pytest.MonkeyPatch, nothing_said_yet: None) -> None:
+    """An installation without the compiled kernel."""
+    library_module._open.cache_clear()
+    monkeypatch.setattr(library_module, "library_path", lambda: None)
+    yield
+    library_module._open.cache_clear()
+
+
+@needs_kernel
+def test_auto_takes_the_fused_kernel_and_says_so_once(
+    caplog: pytest.LogCaptureFixture, nothing_said_yet: None
+) -> None:
+    potential = random_potential(16, 2)
+    with caplog.at_level(logging.INFO, "painn_ase"):
+        assert select_backend(potential).name == "fused"
+        assert select_backend(potential).name == "fused"
+    assert len(caplog.records) == 1
+    assert "fused" in caplog.text
+
+
+def test_eager_is_taken_when_asked_for() -> None:
+    assert isinstance(select_backend(random_potential(16, 2), "eager"), EagerBackend)
+
+
+def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SpecError, match="'auto', 'fused', 'eager'"):
+        select_backend(random_potential(16, 2), "warp")
+
+
+@needs_kernel
+def test_what_the_kernel_cannot_evaluate_goes_to_eager_with_the_reason(
+    caplog: pytest.LogCaptureFixture, nothing_said_yet: None
+) -> None:
+    potential = random_potential(16, 2, filter_hidden=(8,))
+    with caplog.at_level(logging.INFO, "painn_ase"):
+        assert select_backend(potential).name == "eager"
+    assert "hidden layers" in caplog.text
+    with pytest.raises(UnsupportedPropertyError, match="hidden layers"):
+        select_backend(potential, "fused")
+
+
+def test_without_a_compiled_kernel_everything_works_on_eager(
+    caplog: pytest.LogCaptureFixture, no_kernel: None
+) -> None:
+    potential = random_potential(16, 2)
+    with caplog.at_level(logging.INFO, "painn_ase"):
+        backend = select_backend(potential)
+    assert backend.name == "eager"
+    assert "compiler" in caplog.text
+    graph = from_ase(ethanol(), 5.0)
+    assert torch.equal(backend(graph, ("forces",)).forces, potential(graph, ("forces",)).forces)
+    with pytest.raises(MissingDependencyError, match="compiler"):
+        select_backend(potential, "fused")
+    fused = next(status for status in available_backends() if status.name == "fused")
+    assert not fused.available
+    assert "compiler" in fused.remark
+
+
+@needs_kernel
+def test_a_wrong_kernel_is_found_out_before_its_first_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = FusedBackend(random_potential(16, 2))
+    right = FusedEnergy.compute_graph
+
+    def wrong(self: FusedEnergy, *args: object, **options: object) -> EnergyForces:
+        answer = right(self, *args, **options)  # type: ignore[arg-type]
+        assert answer.forces is not None
+        return EnergyForces(answer.energy, answer.energies, 1.01 * answer.forces, answer.virial)
+
+    monkeypatch.setattr(FusedEnergy, "compute_graph", wrong)
+    with pytest.raises(BackendError, match=r"forces differ by .* where .* is allowed"):
+        backend(from_ase(ethanol(), 5.0), ("forces",))
+
+
+@needs_kernel
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_quantity_of_the_model_is_served(dtype: torch.dtype) -> None:
+    heads = ("energy", "dipole:local", "polarizability:local", "charges")
+    potential = random_potential(16, 2, heads=heads, dtype=dtype)
+    graph = from_ase(water_box(1), 5.0)
+    velocities = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 3)))
+    backend = select_backend(potential, "fused")
+    answer = backend(graph, potential.properties, velocities).present()
+    expected = potential(graph, potential.properties, velocities).present()
+    assert set(answer) == set(expected)
+    for name, value in answer.items():
+        assert value.shape == expected[name].shape
+        assert value.dtype == torch.float64
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
+
+
+@needs_kernel
+def test_what_a_structure_cannot_have_is_refused_as_eager_does() -> None:
+    backend = select_backend(random_potential(16, 2), "fused")
+    with pytest.raises(UnsupportedPropertyError, match="stress"):
+        backend(from_ase(ethanol(), 5.0), ("stress",))
+    with pytest.raises(UnsupportedPropertyError, match="dipole"):
+        backend(from_ase(ethanol(), 5.0), ("dipole",))
