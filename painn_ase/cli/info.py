@@ -17,7 +17,9 @@ from painn_ase._version import __version__
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Backend", "Environment", "Package", "info", "read_environment"]
+    from painn_ase.kernels import BackendStatus
+
+__all__ = ["Environment", "Package", "info", "read_environment"]
 
 #: What the core needs, by distribution name.
 CORE = (
@@ -64,15 +66,6 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Backend:
-    """One way to evaluate a model: its name, whether it can run here, and if not, why."""
-
-    name: str
-    available: bool
-    remark: str
-
-
-@dataclass(frozen=True)
 class Environment:
     """What calculations here run on.
 
@@ -88,7 +81,7 @@ class Environment:
         Names of the CUDA devices; empty for none.
     cuda_remark : str
         Why there is no CUDA device; empty where there is one.
-    backends : tuple of Backend
+    backends : tuple of BackendStatus
     core, optional : tuple of Package
     models : tuple of str
         Names of the bundled models.
@@ -101,7 +94,7 @@ class Environment:
     torch_threads: int
     cuda: tuple[str, ...]
     cuda_remark: str
-    backends: tuple[Backend, ...]
+    backends: tuple[BackendStatus, ...]
     core: tuple[Package, ...]
     optional: tuple[Package, ...]
     models: tuple[str, ...]
@@ -143,6 +136,8 @@ def read_environment() -> Environment:
     """What this process finds around it."""
     import torch
 
+    from painn_ase.kernels import available_backends
+
     devices, remark = _cuda()
     return Environment(
         painn_ase=__version__,
@@ -152,7 +147,7 @@ def read_environment() -> Environment:
         torch_threads=torch.get_num_threads(),
         cuda=devices,
         cuda_remark=remark,
-        backends=_backends(),
+        backends=available_backends(),
         core=tuple(Package(name, _version(name)) for name in CORE),
         optional=tuple(
             Package(name, _version(name), purpose, install)
@@ -184,10 +179,6 @@ def _cuda() -> tuple[tuple[str, ...], str]:
     if not torch.cuda.is_available():
         return (), "torch finds no CUDA device or driver"
     return tuple(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())), ""
-
-
-def _backends() -> tuple[Backend, ...]:
-    return (Backend("eager", True, "plain torch, the reference"),)
 
 
 def _bundled_models() -> tuple[str, ...]:
