@@ -146,6 +146,11 @@ def load_schnetpack(
     origin in SchNetPack; where the unit of charge is not e (Debye with Å), corrected charges agree
     for neutral systems only.
     """
+    if polarizability_origin not in ("center_of_mass", "coordinates"):
+        raise SpecError(
+            f"polarizability_origin={polarizability_origin!r} is unknown; allowed are "
+            "'center_of_mass' and 'coordinates'."
+        )
     path = Path(path)
     file = read_torch_file(path)
     try:
@@ -439,8 +444,9 @@ def _unit_size(what: str, given: str | float | None, table: Mapping[str, float])
             "the config.yaml of the training run (data.distance_unit, data.property_units) or "
             f"with the training data, and give {what}_unit=... as one of {allowed}."
         )
-    size = table.get(given) if isinstance(given, str) else float(given)
-    if size is None or not 0 < size < math.inf:
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    size = float(given) if is_number else table.get(str(given), math.nan)
+    if not 0 < size < math.inf:
         raise SpecError(
             f"{what}_unit={given!r} is unknown; allowed are {allowed}, or the unit's size as a "
             "positive number."

@@ -301,6 +301,21 @@ def test_units_are_demanded_never_guessed(
         load_schnetpack(path, **given, **{missing: "furlong"})
 
 
+@pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf"), True, [1]])
+def test_a_unit_of_impossible_size_is_refused(
+    tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor], size: Any
+) -> None:
+    path = alike.save(alike.potential(weights), tmp_path / "best_model")
+    with pytest.raises(SpecError, match=r"energy_unit=.* is unknown; allowed are"):
+        load_schnetpack(path, **ALL_UNITS | {"energy_unit": size})
+
+
+def test_an_unknown_origin_is_refused(tmp_path: Path) -> None:
+    origin: Any = "nucleus"
+    with pytest.raises(SpecError, match="polarizability_origin='nucleus'"):
+        load_schnetpack(tmp_path / "m", **ALL_UNITS, polarizability_origin=origin)
+
+
 def test_unnamed_elements_are_said_to_be_unknown(
     tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor]
 ) -> None:
