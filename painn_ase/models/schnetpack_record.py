@@ -248,9 +248,9 @@ def _read_block(k: int, interaction: object, mixing: object, weights: _Weights) 
     mix = block.get("mu_channel_mix")
     weights.add_dense(f"{at}.mu_channel_mix", mix, active=False, bias=False)
     epsilon = block.get("epsilon")
-    if not isinstance(epsilon, float) or not 0 <= epsilon < 1:
+    if not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
         raise ModelFileError(f"'{at}.epsilon' is {describe(epsilon)}, not a small number.")
-    return epsilon
+    return float(epsilon)
 
 
 # -- outputs ---------------------------------------------------------------------------------------
