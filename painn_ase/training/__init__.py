@@ -1,0 +1,24 @@
+"""Training: from labelled frames to a model file. Stands at the edge; only the CLI imports it.
+
+Reading, checking and splitting data need nothing beyond the core; :func:`train` needs the extra
+``train`` (Lightning) and imports it when called.
+"""
+
+from painn_ase.training.checks import check_frames, label_table
+from painn_ase.training.config import TrainConfig, read_config
+from painn_ase.training.frames import Frame
+from painn_ase.training.readers import KeysSpec, UnitsSpec, read_frames
+from painn_ase.training.run import evaluate, train
+
+__all__ = [
+    "Frame",
+    "KeysSpec",
+    "TrainConfig",
+    "UnitsSpec",
+    "check_frames",
+    "evaluate",
+    "label_table",
+    "read_config",
+    "read_frames",
+    "train",
+]

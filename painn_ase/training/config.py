@@ -290,10 +290,9 @@ def read_config(path: str | Path) -> TrainConfig:
         raise SpecError(f"cannot read the configuration {path}: {error}.") from error
     config: TrainConfig = from_dict(TrainConfig, _parse_toml(path, text), str(path))
     data = config.data
-    beside = {"path": str(path.parent / data.path)}
-    if data.split_file is not None:
-        beside["split_file"] = str(path.parent / data.split_file)
-    return config.replace(data=dataclasses.replace(data, **beside))
+    split = None if data.split_file is None else str(path.parent / data.split_file)
+    beside = dataclasses.replace(data, path=str(path.parent / data.path), split_file=split)
+    return config.replace(data=beside)
 
 
 def _parse_toml(path: Path, text: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -88,11 +88,11 @@ def build_loader(
     return DataLoader(_BatchSet(tensors), sampler=sampler, batch_size=None, collate_fn=_as_it_is)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-class PotentialModule(LightningModule):  # type: ignore[misc]
+class PotentialModule(LightningModule):
     """A potential with its training step, schedule and validation.
 
     Parameters
@@ -157,8 +157,9 @@ class PotentialModule(LightningModule):  # type: ignore[misc]
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the rate of the coming step."""
         rate = self.learning_rate_at(self.trainer.global_step)
-        for group in self.optimizers().param_groups:
-            group["lr"] = rate
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
         """The batch where the weights are."""
@@ -206,7 +207,7 @@ class PotentialModule(LightningModule):  # type: ignore[misc]
             [self._n_validated, *(self._sums[n] for n in names)], dtype=torch.float64
         )
         if self.trainer.world_size > 1:
-            sums = self.all_gather(sums.to(self.device)).sum(dim=0).cpu()
+            sums = cast(Tensor, self.all_gather(sums.to(self.device))).sum(dim=0).cpu()
         means = dict(zip(names, (sums[1:] / sums[0]).tolist(), strict=True))
         for name, mean in means.items():
             key, value = ("validation_loss", mean)
@@ -240,7 +241,7 @@ class PotentialModule(LightningModule):  # type: ignore[misc]
         self.plateau_factor, self.plateau_best, self.plateau_wait = factor, best, int(wait)
 
 
-class AveragedWeights(Callback):  # type: ignore[misc]
+class AveragedWeights(Callback):
     """Exponential average of the weights; validation and export see it, the optimizer does not.
 
     The decay grows as (1 + n)/(10 + n) up to `decay`, so that the start is soon forgotten.
@@ -253,7 +254,7 @@ class AveragedWeights(Callback):  # type: ignore[misc]
         self._raw: list[Tensor] = []
 
     def _weights(self, module: LightningModule) -> list[Tensor]:
-        return [w.detach() for w in module.potential.parameters()]
+        return [w.detach() for w in cast(PotentialModule, module).potential.parameters()]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start from the weights there are, unless a checkpoint brought an average."""
@@ -290,7 +291,7 @@ class AveragedWeights(Callback):  # type: ignore[misc]
         self.average = list(state_dict["average"])
 
 
-class BestModel(Callback):  # type: ignore[misc]
+class BestModel(Callback):
     """Writes the model file whenever the validation loss improves.
 
     Must stand before :class:`AveragedWeights` in the list of callbacks, which takes the average
@@ -317,7 +318,7 @@ class BestModel(Callback):  # type: ignore[misc]
         if trainer.is_global_zero:
             chosen = {k: v for k, v in metrics.items() if k.startswith("validation_")}
             export_model(
-                pl_module.potential,
+                cast(PotentialModule, pl_module).potential,
                 self.spec,
                 self.path,
                 {"epoch": trainer.current_epoch, "validation": chosen},

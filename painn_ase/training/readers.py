@@ -189,9 +189,7 @@ def _ase_records(path: Path) -> Iterator[_Record]:
     try:
         for atoms in iread(str(path), index=":", format=file_format):
             results = atoms.calc.results if atoms.calc is not None else {}
-            arrays = {
-                k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")
-            }
+            arrays = {k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
             yield _Record(atoms, {**atoms.info, **arrays, **results})
     except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise DataError(f"ASE cannot read {path}: {error}") from error

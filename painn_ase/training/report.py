@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from painn_ase.training.evaluation import Comparison
+from painn_ase.training.frames import Frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_learning_curve", "plot_parity", "plot_report", "read_learning_curve"]
+__all__ = [
+    "plot_labels",
+    "plot_learning_curve",
+    "plot_report",
+    "read_learning_curve",
+]
 
 
-def plot_report(
-    comparisons: dict[str, Comparison], log: Path | None, folder: Path
-) -> None:
+def plot_report(comparisons: dict[str, Comparison], log: Path | None, folder: Path) -> None:
     """Write ``parity.png`` and, given the run's log folder, the learning curve as CSV and PNG."""
     from matplotlib.figure import Figure
+
+    from painn_ase.plotting.parity import plot_parity
 
     shown = {n: c for n, c in comparisons.items() if n != "energy_per_atom" and c.reference.size}
     if shown:
         figure = Figure(figsize=(3.4 * len(shown), 3.4), layout="constrained")
         for k, (name, comparison) in enumerate(shown.items()):
-            plot_parity(figure.add_subplot(1, len(shown), k + 1), name, comparison)
+            ax = figure.add_subplot(1, len(shown), k + 1)
+            shift = float(np.mean(comparison.reference)) if name == "energy" else 0.0
+            plot_parity(
+                ax,
+                comparison.reference - shift,
+                comparison.predicted - shift,
+                name=f"{name} − mean" if shift else name,
+                unit=comparison.unit,
+            )
         figure.savefig(folder / "parity.png", dpi=120)
     if log is None:
         return
@@ -36,21 +51,6 @@ def plot_report(
         figure = Figure(figsize=(5, 3.4), layout="constrained")
         plot_learning_curve(figure.add_subplot(), curve)
         figure.savefig(folder / "learning_curve.png", dpi=120)
-
-
-def plot_parity(ax: Axes, name: str, comparison: Comparison) -> Axes:
-    """Predicted against reference values with the diagonal; the errors stand in the title."""
-    reference, predicted = comparison.reference, comparison.predicted
-    shift = float(np.mean(reference)) if name == "energy" else 0.0
-    ax.plot(reference - shift, predicted - shift, ".", ms=2, alpha=0.5, rasterized=True)
-    ends = [float(reference.min()) - shift, float(reference.max()) - shift]
-    ax.plot(ends, ends, "k-", lw=0.8)
-    errors = comparison.errors
-    ax.set_title(f"{name}: MAE {errors.mae:.2g}, RMSE {errors.rmse:.2g} {errors.unit}", fontsize=8)
-    what = "− mean " if shift else ""
-    ax.set_xlabel(f"reference {what}({comparison.unit})")
-    ax.set_ylabel(f"predicted {what}({comparison.unit})")
-    return ax
 
 
 def read_learning_curve(log: Path) -> dict[str, list[float]]:
@@ -63,7 +63,9 @@ def read_learning_curve(log: Path) -> dict[str, list[float]]:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row.get("epoch"):
-                    values = {k: float(v) for k, v in row.items() if v and k not in ("epoch", "step")}
+                    values = {
+                        k: float(v) for k, v in row.items() if v and k not in ("epoch", "step")
+                    }
                     rows.setdefault(int(row["epoch"]), {}).update(values)
     names = sorted({name for row in rows.values() for name in row})
     curve: dict[str, list[float]] = {"epoch": [float(e) for e in sorted(rows)]}
@@ -92,3 +94,23 @@ def plot_learning_curve(ax: Axes, curve: dict[str, list[float]]) -> Axes:
     ax.set_ylabel("loss (squared spreads)")
     ax.legend()
     return ax
+
+
+def plot_labels(frames: Sequence[Frame], folder: Path, name: str) -> Path:
+    """Write histograms of every label as one PNG."""
+    from matplotlib.figure import Figure
+
+    from painn_ase.training.checks import label_table
+
+    names = [row.quantity for row in label_table(frames)]
+    units = {row.quantity: row.unit for row in label_table(frames)}
+    figure = Figure(figsize=(3.2 * max(len(names), 1), 2.8), layout="constrained")
+    for k, label in enumerate(names):
+        ax = figure.add_subplot(1, len(names), k + 1)
+        values = [v.reshape(-1) for f in frames if (v := f.label(label)) is not None]
+        ax.hist(np.concatenate(values), bins=60, log=True)
+        ax.set_xlabel(f"{label} ({units[label]})")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}_labels.png"
+    figure.savefig(path, dpi=120)
+    return path

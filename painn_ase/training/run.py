@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import sys
 import warnings
@@ -77,9 +78,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     if config.n_models == 1:
         return _Run(config, frames, split, config.folder).fit(resume, overwrite)
     for member in range(config.n_models):
-        one = config.replace(
-            name=f"{config.name}_{member}", seed=config.seed + member, n_models=1
-        )
+        one = config.replace(name=f"{config.name}_{member}", seed=config.seed + member, n_models=1)
         _Run(one, frames, split, config.folder / f"member_{member}").fit(resume, overwrite)
     return config.folder
 
@@ -386,11 +385,13 @@ def build_potential(spec: ModelSpec, config: TrainConfig) -> AtomisticPotential:
     return potential.to(getattr(torch, config.runtime.dtype))
 
 
-def _weights_only(trainer: Trainer) -> dict[str, bool]:
+def _weights_only(trainer: Trainer) -> dict[str, Any]:
     """The keyword that keeps Lightning from unpickling code, where it knows it."""
-    import inspect
-
-    return {"weights_only": True} if "weights_only" in inspect.signature(trainer.fit).parameters else {}
+    return (
+        {"weights_only": True}
+        if "weights_only" in inspect.signature(trainer.fit).parameters
+        else {}
+    )
 
 
 def _check_elements(parts: dict[str, list[Frame]]) -> None:
@@ -402,5 +403,3 @@ def _check_elements(parts: dict[str, list[Frame]]) -> None:
                 f"the {part} part has atomic numbers {unknown}, which no training frame has; give "
                 "more frames with them, remove them, or change split_seed."
             )
-
-

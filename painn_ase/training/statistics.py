@@ -61,8 +61,8 @@ def trained_labels(frames: Sequence[Frame], config: TrainConfig) -> tuple[str, .
     if not chosen:
         raise DataError(
             f"{config.data.path}: no training frame has any label the loss asks for "
-            f"({', '.join(n for n in LABELS if weights[n] > 0)}). `painn-ase data {config.data.path}`"
-            " lists what the file has; name its keys in [data.keys]."
+            f"({', '.join(n for n in LABELS if weights[n] > 0)}). `painn-ase data "
+            f"{config.data.path}` lists what the file has; name its keys in [data.keys]."
         )
     return chosen
 

@@ -113,11 +113,13 @@ class CompiledStep:
         names = list(batch.labels.present())
         loss, terms, grads = self._run(batch)
         weights = list(self.eager.potential.parameters())
-        total = _GradientsAtHand.apply(loss, len(grads), *grads, *weights)
+        total = _GradientsAtHand.apply(  # type: ignore[no-untyped-call]
+            loss, len(grads), *grads, *weights
+        )
         return total, dict(zip(names, terms, strict=True))
 
     def _run(self, batch: Batch) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        assert self._compiled is not None  # noqa: S101 - set by _build, internal
+        assert self._compiled is not None  # set by _build
         weights = [w.detach() for w in self.eager.potential.parameters()]
         labels = list(batch.labels.present().values())
         with torch.no_grad():
@@ -143,7 +145,7 @@ class CompiledStep:
     def _give_up(self, reason: str) -> None:
         self._failed = True
         warnings.warn(
-            f"{reason}; training goes on uncompiled, which is slower. Set compile = \"never\" in "
+            f'{reason}; training goes on uncompiled, which is slower. Set compile = "never" in '
             "[runtime] to silence this.",
             RuntimeWarning,
             stacklevel=2,
@@ -175,15 +177,21 @@ class CompiledStep:
             return (
                 loss,
                 [terms[name] for name in label_names],
-                [torch.zeros_like(w) if g is None else g for g, w in zip(grads, weights, strict=True)],
+                [
+                    torch.zeros_like(w) if g is None else g
+                    for g, w in zip(grads, weights, strict=True)
+                ],
             )
 
         weights = [w.detach().clone().requires_grad_() for w in eager.potential.parameters()]
-        traced = make_fx(compute)(
-            weights, graph.positions, list(batch.labels.present().values())
-        )
+        traced = make_fx(compute)(weights, graph.positions, list(batch.labels.present().values()))
         compiled: Callable[..., Any] = torch.compile(traced)
         return compiled
+
+
+def _or_zeros(gradient: Tensor | None, weight: Tensor) -> Tensor:
+    """The gradient, zeros for a weight the loss does not use."""
+    return torch.zeros_like(weight) if gradient is None else gradient
 
 
 def _largest_difference(

@@ -1,0 +1,511 @@
+"""Checks of labels against physics: signs, units, symmetries, and frames that do not belong.
+
+Public data sets carry such faults: dipoles in other units than said, dipoles folded by a
+polarization quantum, forces with the sign of gradients, energies in kcal/mol beside forces in eV.
+Each check yields findings; none alters anything.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from ase.data import atomic_masses, chemical_symbols
+from scipy.spatial import cKDTree
+
+from painn_ase.errors import DataError
+from painn_ase.training.frames import LABELS, FloatArray, Frame
+from painn_ase.units import (
+    debye_to_e_angstrom,
+    e_bohr_to_e_angstrom,
+    hartree_to_ev,
+    kcal_per_mol_to_ev,
+    kj_per_mol_to_ev,
+)
+
+__all__ = [
+    "EnergyForceFit",
+    "Finding",
+    "LabelRow",
+    "check_frames",
+    "fit_energy_forces",
+    "label_table",
+]
+
+#: A slope this close to 1 counts as consistent.
+_SLOPE_TOLERANCE = 0.05
+#: Neighbouring frames correlate at least so well, or nothing can be said about the slope.
+_CORRELATION = 0.9
+#: Largest step between two frames compared, Å RMS per atom.
+_LARGEST_STEP = 0.5
+#: Frames of one composition looked at.
+_MOST_COMPARED = 4000
+#: Net forces and torques above this share of the RMS force are reported.
+_NET_FORCE = 0.02
+#: A value this many robust deviations from the median is an outlier.
+_OUTLIER = 12.0
+
+_ENERGY_RATIOS = {
+    "kcal/mol": 1 / kcal_per_mol_to_ev,
+    "kJ/mol": 1 / kj_per_mol_to_ev,
+    "Hartree": 1 / hartree_to_ev,
+}
+_LENGTH_RATIO = 1 / e_bohr_to_e_angstrom  # Bohr per Å
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a check has to say.
+
+    Attributes
+    ----------
+    level : {"ok", "note", "warning"}
+    check : str
+        Which check.
+    message : str
+        What was found and, for a warning, the likely cause and remedy.
+    """
+
+    level: Literal["ok", "note", "warning"]
+    check: str
+    message: str
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One line of the table of labels.
+
+    Attributes
+    ----------
+    quantity, unit : str
+    n_frames : int
+        Frames that have it.
+    lowest, highest, rms : float
+        Over all components.
+    """
+
+    quantity: str
+    unit: str
+    n_frames: int
+    lowest: float
+    highest: float
+    rms: float
+
+
+@dataclass(frozen=True)
+class EnergyForceFit:
+    """How energy differences follow forces: ΔE against −½(F₁+F₂)·Δr of close frames.
+
+    Attributes
+    ----------
+    slope : float
+        1 for consistent labels, −1 for gradients taken for forces.
+    correlation : float
+    n_pairs : int
+    """
+
+    slope: float
+    correlation: float
+    n_pairs: int
+
+
+_UNITS = {
+    "energy": "eV",
+    "forces": "eV/Å",
+    "stress": "eV/Å^3",
+    "dipole": "e·Å",
+    "polarizability": "e²Å²/eV",
+}
+
+
+def label_table(frames: Sequence[Frame]) -> list[LabelRow]:
+    """Count, range and RMS of every label there is."""
+    rows = []
+    for name in LABELS:
+        values = [v for f in frames if (v := f.label(name)) is not None]
+        if values:
+            flat = np.concatenate([v.reshape(-1) for v in values])
+            rms = float(np.sqrt(np.mean(flat**2)))
+            rows.append(
+                LabelRow(name, _UNITS[name], len(values), float(flat.min()), float(flat.max()), rms)
+            )
+    return rows
+
+
+def check_frames(frames: Sequence[Frame]) -> list[Finding]:
+    """All findings about `frames`.
+
+    Raises
+    ------
+    DataError
+        If there are no frames.
+    """
+    if not frames:
+        raise DataError("there are no frames to check.")
+    checks = (
+        _missing_labels,
+        _elements,
+        _duplicates,
+        _energy_against_forces,
+        _net_forces,
+        _dipoles,
+        _dipole_jumps,
+        _polarizabilities,
+        _outliers,
+    )
+    return [finding for check in checks for finding in check(frames)]
+
+
+def fit_energy_forces(frames: Sequence[Frame]) -> EnergyForceFit | None:
+    """Slope and correlation of ΔE against −½(F₁+F₂)·Δr; None without enough close pairs.
+
+    Each frame is compared with its successor and with its nearest frame of the same atoms, after
+    the second has been turned onto the first: molecules that tumble are compared in their shape.
+    The closest quarter of the pairs counts, because the trapezoid is exact to second order only.
+    """
+    groups: dict[bytes, list[Frame]] = {}
+    for frame in frames:
+        if frame.energy is not None and frame.forces is not None:
+            groups.setdefault(frame.numbers.tobytes(), []).append(frame)
+    found: list[tuple[float, float, float]] = []
+    for group in groups.values():
+        for first, second in _candidate_pairs(group):
+            comparison = _work_and_difference(first, second)
+            if comparison is not None and comparison[0] < _LARGEST_STEP:
+                found.append(comparison)
+    found.sort()
+    closest = np.array(found[: max(len(found) // 4, 30)])
+    if len(closest) < 3 or closest[:, 1:].std(axis=0).min() == 0:
+        return None
+    work, energy = closest[:, 1], closest[:, 2]
+    correlation = float(np.corrcoef(work, energy)[0, 1])
+    slope = float(np.sum(work * energy) / np.sum(work * work))
+    return EnergyForceFit(slope, correlation, len(closest))
+
+
+def _work_and_difference(first: Frame, second: Frame) -> tuple[float, float, float] | None:
+    """RMS step in Å, work along it and energy difference in eV; None if not comparable."""
+    aligned = _aligned(first, second)
+    if aligned is None or first.forces is None or first.energy is None or second.energy is None:
+        return None
+    positions, forces = aligned
+    step = positions - first.positions
+    size = float(np.sqrt(np.mean(np.sum(step**2, axis=1))))
+    work = -0.5 * float(np.sum((first.forces + forces) * step))
+    return size, work, second.energy - first.energy
+
+
+def _candidate_pairs(group: Sequence[Frame]) -> Iterator[tuple[Frame, Frame]]:
+    """Successive frames, and each frame with the one of most similar interatomic distances."""
+    chosen = list(group[:_MOST_COMPARED])
+    yield from itertools.pairwise(chosen)
+    if len(chosen) < 3 or chosen[0].n_atoms > 40 or any(f.pbc.any() for f in chosen):
+        return
+    i, j = np.triu_indices(chosen[0].n_atoms, 1)
+    shapes = np.array([np.linalg.norm(f.positions[i] - f.positions[j], axis=1) for f in chosen])
+    _, nearest = cKDTree(shapes).query(shapes, k=2)
+    for n, neighbour in enumerate(nearest[:, 1].tolist()):
+        yield chosen[n], chosen[neighbour]
+
+
+def _aligned(first: Frame, second: Frame) -> tuple[FloatArray, FloatArray] | None:
+    """Positions and forces of `second` as seen in the orientation of `first`."""
+    if second.forces is None:
+        return None
+    if first.pbc.any():
+        step = second.positions - first.positions
+        cell = first.cell
+        if not np.allclose(cell, second.cell) or abs(np.linalg.det(cell)) < 1e-9:
+            return None
+        fraction = np.linalg.solve(cell.T, step.T).T
+        fraction -= np.round(fraction) * first.pbc
+        return first.positions + fraction @ cell, second.forces
+    a = first.positions - first.positions.mean(axis=0)
+    b = second.positions - second.positions.mean(axis=0)
+    u, _, vt = np.linalg.svd(b.T @ a)
+    if np.linalg.det(u @ vt) < 0:
+        u[:, -1] = -u[:, -1]
+    rotation = u @ vt
+    return b @ rotation + first.positions.mean(axis=0), second.forces @ rotation
+
+
+def _missing_labels(frames: Sequence[Frame]) -> Iterable[Finding]:
+    for name in LABELS:
+        n = sum(getattr(f, name) is not None for f in frames)
+        if 0 < n < len(frames):
+            yield Finding(
+                "note",
+                "missing labels",
+                f"{len(frames) - n} of {len(frames)} frames have no {name}",
+            )
+    if not any(f.labels for f in frames):
+        yield Finding("warning", "missing labels", "no frame has any label; name them with --key")
+
+
+def _elements(frames: Sequence[Frame]) -> Iterable[Finding]:
+    counts: dict[int, int] = {}
+    for frame in frames:
+        for z in set(frame.numbers.tolist()):
+            counts[z] = counts.get(z, 0) + 1
+    for z, n in sorted(counts.items()):
+        if n < max(3, len(frames) // 1000):
+            yield Finding(
+                "warning",
+                "elements",
+                f"{chemical_symbols[z]} stands in {n} of {len(frames)} frames only: too few to "
+                "learn it, and a split may leave training without it",
+            )
+
+
+def _duplicates(frames: Sequence[Frame]) -> Iterable[Finding]:
+    seen: dict[bytes, Frame] = {}
+    repeats = contradictions = 0
+    for frame in frames:
+        key = frame.numbers.tobytes() + np.round(frame.positions, 6).tobytes()
+        if (earlier := seen.setdefault(key, frame)) is frame:
+            continue
+        repeats += 1
+        if earlier.energy is not None and frame.energy is not None:
+            contradictions += abs(earlier.energy - frame.energy) > 1e-4
+    if contradictions:
+        yield Finding(
+            "warning",
+            "duplicates",
+            f"{contradictions} repeated geometries have other energies: other methods or fields "
+            "may be mixed",
+        )
+    if repeats:
+        yield Finding(
+            "warning" if repeats > len(frames) // 100 else "note",
+            "duplicates",
+            f"{repeats} geometries occur more than once; they may fall on both sides of a split",
+        )
+
+
+def _energy_against_forces(frames: Sequence[Frame]) -> Iterable[Finding]:
+    check = "energy against forces"
+    fit = fit_energy_forces(frames)
+    if fit is None:
+        return
+    what = f"slope {fit.slope:.3f}, correlation {fit.correlation:.3f} over {fit.n_pairs} pairs"
+    if abs(fit.correlation) < _CORRELATION:
+        yield Finding(
+            "note", check, f"{what}: frames too far apart, or labels inconsistent; cannot tell"
+        )
+    elif fit.slope < 0:
+        yield Finding("warning", check, f"{what}: the forces look like gradients (sign)")
+    elif abs(fit.slope - 1) > _SLOPE_TOLERANCE:
+        cause = _ratio_name(fit.slope)
+        yield Finding(
+            "warning",
+            check,
+            f"{what}: units of energy and forces disagree{cause}; set [data.units]",
+        )
+    else:
+        yield Finding("ok", check, what)
+
+
+def _ratio_name(slope: float) -> str:
+    """Which mix of units explains a slope, in words."""
+    ratios: dict[str, float] = {}
+    for unit, ratio in _ENERGY_RATIOS.items():
+        ratios[f"energies in {unit} read as eV"] = ratio
+        ratios[f"forces in {unit}/Å read as eV/Å"] = 1 / ratio
+    ratios["forces in Hartree/Bohr read as eV/Å"] = hartree_to_ev * _LENGTH_RATIO
+    ratios["forces in eV/Bohr read as eV/Å, or positions in Bohr as Å"] = _LENGTH_RATIO
+    ratios["positions in Bohr read as Å"] = 1 / _LENGTH_RATIO
+    name, ratio = min(ratios.items(), key=lambda item: abs(np.log(item[1] / slope)))
+    return f", as for {name} (factor {ratio:.4g})" if abs(ratio / slope - 1) < 0.1 else ""
+
+
+def _net_forces(frames: Sequence[Frame]) -> Iterable[Finding]:
+    forced = [f for f in frames if f.forces is not None and f.n_atoms > 1]
+    if not forced:
+        return
+    forces = np.concatenate([f.forces for f in forced if f.forces is not None])
+    size = float(np.sqrt(np.mean(forces**2))) or 1.0
+    net = [float(np.abs(f.forces.sum(axis=0)).max()) for f in forced if f.forces is not None]
+    torque = [
+        float(np.abs(np.cross(f.positions - f.positions.mean(0), f.forces).sum(0)).max())
+        for f in forced
+        if not f.pbc.any() and f.forces is not None
+    ]
+    for what, values, unit in (("net force", net, "eV/Å"), ("net torque", torque, "eV")):
+        if not values:
+            continue
+        worst, typical = max(values), float(np.median(values))
+        message = f"median {typical:.2g}, largest {worst:.2g} {unit} (RMS force {size:.2g} eV/Å)"
+        if typical > _NET_FORCE * size:
+            yield Finding(
+                "warning",
+                what,
+                f"{message}: constraints, an external field, or forces of only some atoms",
+            )
+        else:
+            yield Finding("ok" if worst < 10 * _NET_FORCE * size else "note", what, message)
+
+
+def _dipoles(frames: Sequence[Frame]) -> Iterable[Finding]:
+    """Dipoles of molecules against fixed charges per atom: fit quality, size of the charges."""
+    for atoms, group in _molecules(frames, "dipole").items():
+        if len(group) < 10:
+            continue
+        neutral = all(abs(f.charge) < 1e-6 for f in group)
+        lever = np.stack([f.positions - _center_of_mass(f) for f in group])
+        dipole = np.stack([f.dipole for f in group if f.dipole is not None])
+        design = lever.transpose(0, 2, 1).reshape(-1, lever.shape[1])
+        target = dipole.reshape(-1)
+        charges = np.linalg.lstsq(design, target, rcond=1e-8)[0]
+        if neutral:
+            charges = charges - charges.mean()
+        rest = target - design @ charges
+        total = float(np.sum(target**2)) or 1.0
+        explained = 1.0 - float(np.sum(rest**2)) / total
+        largest = float(np.abs(charges).max())
+        what = (
+            f"{_formula(atoms)}: fixed charges explain {100 * explained:.1f} % "
+            f"(largest charge {largest:.2f} e)"
+        )
+        if explained < 0.5:
+            yield Finding(
+                "warning",
+                "dipole",
+                f"{what}: dipole and geometry are in different frames, folded, or wrong",
+            )
+        elif largest > 2.0:
+            yield Finding(
+                "warning",
+                "dipole",
+                f"{what}: charges this large hint at Debye (×{1 / debye_to_e_angstrom:.2f}) or "
+                f"a.u. (×{1 / e_bohr_to_e_angstrom:.2f}) read as e·Å; set [data.units] dipole",
+            )
+        else:
+            yield Finding("ok", "dipole", what)
+        yield from _dipole_shift(atoms, group)
+
+
+def _dipole_shift(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
+    """Whether the dipole moves with the coordinates' origin, as it may only for ions."""
+    centers = np.stack([_center_of_mass(f) for f in group])
+    dipole = np.stack([f.dipole for f in group if f.dipole is not None])
+    x = centers - centers.mean(axis=0)
+    if float(np.std(x)) < 0.05:
+        return
+    y = dipole - dipole.mean(axis=0)
+    charge = float(np.sum(x * y) / np.sum(x * x))
+    noise = float(np.sqrt(np.sum(y * y) / np.sum(x * x) / x.size))
+    if abs(charge) > max(0.1, 6 * noise):
+        yield Finding(
+            "warning" if all(abs(f.charge) < 1e-6 for f in group) else "note",
+            "dipole under shift",
+            f"{_formula(atoms)}: it moves with the molecule like a charge of {charge:.2f} e; a "
+            "neutral molecule's must not, an ion's counts from the centre of mass here",
+        )
+
+
+def _dipole_jumps(frames: Sequence[Frame]) -> Iterable[Finding]:
+    """Folding by a polarization quantum e·a in periodic cells."""
+    folded = 0
+    periodic = [f for f in frames if f.pbc.any() and f.dipole is not None]
+    for first, second in itertools.pairwise(periodic):
+        if first.numbers.shape != second.numbers.shape:
+            continue
+        if first.dipole is None or second.dipole is None:
+            continue
+        quanta = np.linalg.norm(first.cell, axis=1)[first.pbc]
+        jump = np.abs(second.dipole - first.dipole).max()
+        folded += bool(np.any(np.abs(jump - quanta) < 0.1 * quanta))
+    if folded:
+        yield Finding(
+            "warning",
+            "dipole folding",
+            f"{folded} steps change the dipole by about e times a cell vector: Berry-phase "
+            "dipoles must be unfolded to one branch before training",
+        )
+
+
+def _polarizabilities(frames: Sequence[Frame]) -> Iterable[Finding]:
+    alphas = [f.polarizability for f in frames if f.polarizability is not None]
+    if not alphas:
+        return
+    alpha = np.stack(alphas)
+    skew = float(np.abs(alpha - alpha.transpose(0, 2, 1)).max())
+    size = float(np.abs(alpha).max()) or 1.0
+    if skew > 1e-3 * size:
+        yield Finding(
+            "warning", "polarizability", f"not symmetric: α − αᵀ up to {skew:.2g} e²Å²/eV"
+        )
+    lowest = float(np.linalg.eigvalsh(0.5 * (alpha + alpha.transpose(0, 2, 1))).min())
+    n_electrons = np.array(
+        [f.numbers.sum() for f in frames if f.polarizability is not None], dtype=np.float64
+    )
+    mean = np.trace(alpha, axis1=1, axis2=2) / 3.0
+    volume = float(np.median(mean / n_electrons)) * 14.3996
+    what = f"{volume:.2f} Å³ per electron, lowest eigenvalue {lowest:.2g} e²Å²/eV"
+    if lowest <= 0:
+        yield Finding("warning", "polarizability", f"{what}: not positive definite (sign?)")
+    elif not 0.03 < volume < 0.6:
+        yield Finding(
+            "warning",
+            "polarizability",
+            f"{what}: molecules have about 0.05 to 0.4; the unit is probably another one, set "
+            "[data.units] polarizability",
+        )
+    else:
+        yield Finding("ok", "polarizability", what)
+
+
+def _outliers(frames: Sequence[Frame]) -> Iterable[Finding]:
+    energies: dict[bytes, list[tuple[int, float]]] = {}
+    largest = []
+    for n, frame in enumerate(frames):
+        if frame.energy is not None:
+            key = np.sort(frame.numbers).tobytes()
+            energies.setdefault(key, []).append((n, frame.energy / frame.n_atoms))
+        if frame.forces is not None:
+            largest.append((n, float(np.abs(frame.forces).max())))
+    for what, groups in (("energy", list(energies.values())), ("forces", [largest])):
+        found = [n for group in groups for n in _far_from_median(group)]
+        if found:
+            shown = ", ".join(frames[n].source or str(n) for n in found[:5])
+            yield Finding(
+                "warning",
+                "outliers",
+                f"{len(found)} frames with {what} far from the rest: {shown}"
+                + (", …" if len(found) > 5 else ""),
+            )
+
+
+def _far_from_median(values: Sequence[tuple[int, float]]) -> list[int]:
+    if len(values) < 10:
+        return []
+    numbers = np.array([v for _, v in values])
+    median = float(np.median(numbers))
+    deviation = 1.4826 * float(np.median(np.abs(numbers - median)))
+    if deviation == 0:
+        return []
+    return [n for n, v in values if abs(v - median) > _OUTLIER * deviation]
+
+
+def _molecules(frames: Sequence[Frame], label: str) -> dict[bytes, list[Frame]]:
+    """Isolated molecules that have `label`, by their atoms in order."""
+    groups: dict[bytes, list[Frame]] = {}
+    for frame in frames:
+        if not frame.pbc.any() and getattr(frame, label) is not None:
+            groups.setdefault(frame.numbers.tobytes(), []).append(frame)
+    return groups
+
+
+def _center_of_mass(frame: Frame) -> FloatArray:
+    masses = atomic_masses[frame.numbers]
+    center: FloatArray = masses @ frame.positions / masses.sum()
+    return center
+
+
+def _formula(numbers: bytes) -> str:
+    atoms = np.frombuffer(numbers, dtype=np.int64)
+    symbols, counts = np.unique([chemical_symbols[z] for z in atoms], return_counts=True)
+    return "".join(f"{s}{n if n > 1 else ''}" for s, n in zip(symbols, counts, strict=True))
