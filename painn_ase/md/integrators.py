@@ -185,7 +185,11 @@ def _nose_hoover(
     parameters |= {"num_atoms_global": degrees_of_freedom / 3, "masses": dynamics.masses}
     dynamics._thermostat = NoseHooverChainThermostat(**parameters)
     memory = ("_q", "_p", "_thermostat._eta", "_thermostat._p_eta")
-    return Integrator(dynamics, lambda: float(dynamics.get_conserved_energy()), memory)
+
+    def conserved() -> float:
+        return _total_energy(atoms) + float(dynamics._thermostat.get_thermostat_energy())
+
+    return Integrator(dynamics, conserved, memory)
 
 
 _BUILDERS: dict[str, Callable[[Atoms, MDConfig, np.random.Generator, int], Integrator]] = {

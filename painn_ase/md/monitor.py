@@ -87,7 +87,7 @@ class Monitor:
                 return
             what = f"the temperature reached {temperature:.0f} K"
         else:
-            fastest = float(np.sqrt(np.nanmax(speeds_squared)))
+            fastest = float(np.sqrt(speeds_squared.max()))
             what = f"it moves by {fastest * self._config.timestep * fs_to_ase_time:.2g} Å per step"
         broken = ~np.isfinite(speeds_squared) | ~np.isfinite(atoms.positions).all(axis=1)
         atom = int(np.argmax(broken) if broken.any() else np.argmax(speeds_squared))

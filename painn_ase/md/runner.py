@@ -174,6 +174,7 @@ def run_md(
                 run.load()
             else:
                 run.prepare()
+                run.save(run.snapshot())
             if trajectory is not None:
                 recorder = run.open_trajectory(trajectory, restart, author, overwrite)
                 stack.callback(recorder.writer.abandon)
@@ -202,7 +203,13 @@ class _Run:
         self.temperatures = np.zeros(2)  # n, ΣT
         self._started = clock.monotonic()
         self._first_step = 0
-        if config.center_of_mass == "fix" and config.ensemble != "npt" and not atoms.constraints:
+        self.holds_center = (
+            config.center_of_mass == "fix" and config.ensemble != "npt" and not atoms.constraints
+        )
+        # ASE's Nosé–Hoover chain sets positions twice a step, and the rounding of FixCom between
+        # would make its cache of forces a memory. Without net force the centre rests anyhow.
+        chain = config.ensemble == "nose-hoover"
+        if self.holds_center and not chain:
             atoms.set_constraint(FixCom())
         if config.ensemble == "nose-hoover" and any(
             not isinstance(c, FixCom) for c in atoms.constraints
@@ -217,7 +224,7 @@ class _Run:
         )
         self.degrees_of_freedom = count_degrees_of_freedom(
             atoms, rotation_removed=self.removes_rotation
-        )
+        ) - (3 if self.holds_center and chain else 0)
         self.monitor = Monitor(config, self.degrees_of_freedom)
         self.integrator: Integrator | None = None
 
@@ -232,7 +239,7 @@ class _Run:
             if config.velocities == "draw"
             else atoms.get_velocities()
         )
-        if any(isinstance(c, FixCom) for c in atoms.constraints):
+        if self.holds_center:
             velocities = remove_translation(velocities, masses)
         if self.removes_rotation:
             velocities = remove_rotation(velocities, atoms.positions, masses)
@@ -303,11 +310,12 @@ class _Run:
     def open_trajectory(self, path: Path, restart: bool, author: str, overwrite: bool) -> Recorder:
         """The recorder of this run: on a new file, or behind the last frame that still counts."""
         strides = self.config.record.strides(changing_cell=self.config.ensemble == "npt")
-        if restart and path.exists():
+        if restart and path.exists() and path.stat().st_size:
             writer = TrajectoryWriter.append(path)
-            writer.truncate_after(self.step)
+            # A run that never got to its first step looks at its start anew.
+            writer.truncate_after(self.step or -1)
             due = max(self.step - self.step % stride for stride in strides.values())
-            if writer.last_step < due:
+            if self.step and writer.last_step < due:
                 writer.abandon()
                 raise TrajectoryError(
                     f"{path} ends at step {writer.last_step}, but the restart file is at step "
@@ -322,7 +330,7 @@ class _Run:
                 provenance=self._provenance(),
                 author=author,
                 dtype=self.config.record.dtype,
-                overwrite=overwrite,
+                overwrite=overwrite or restart,
             )
         self.recorder = Recorder(writer, self.response)
         return self.recorder
@@ -345,7 +353,8 @@ class _Run:
         """Steps until all are done or a signal asks for a stop."""
         self._started = clock.monotonic()
         if self.step == 0:
-            self._look(self.observers)
+            self.drift, self.temperatures = Drift.empty(), np.zeros(2)
+            self._look([o for o in self.observers if o.wants(0)])
         snapshot = self.snapshot()
         while self.step < self.config.steps and stop.received is None:
             try:
