@@ -94,6 +94,11 @@ class _Archive:
         self._root = self._find_root()
 
     def _check_entries(self, entries: list[zipfile.ZipInfo], n_bytes: int) -> None:
+        if any(name.endswith("/constants.pkl") or "/code/" in name for name in self._entries):
+            raise ModelFileError(
+                "it is a TorchScript archive, which holds code. Import the model before its "
+                "deployment (SchNetPack's 'best_model')."
+            )
         if len(self._entries) != len(entries):
             raise ModelFileError("two members of the archive have the same name.")
         for entry in entries:
@@ -111,11 +116,6 @@ class _Archive:
 
     def _find_root(self) -> str:
         names = self._entries
-        if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
-            raise ModelFileError(
-                "it is a TorchScript archive, which holds compiled code. Import the model before "
-                "deployment (SchNetPack's 'best_model')."
-            )
         roots = [match[1] for name in names if (match := _ROOT_OF_DESCRIPTION.fullmatch(name))]
         if len(roots) != 1:
             raise ModelFileError(

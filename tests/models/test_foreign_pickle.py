@@ -332,6 +332,12 @@ def test_archives_that_torch_never_writes_are_refused(
         load_schnetpack(zipped(tmp_path / "odd.model", members), **UNITS)
 
 
+def test_a_torchscript_archive_is_named(tmp_path: Path) -> None:
+    members = [("a/data.pkl", PLAIN), ("a/code/__torch__.py", b"def forward(self):\n" * 9)]
+    with pytest.raises(ModelFileError, match="TorchScript"):
+        read_torch_file(zipped(tmp_path / "deployed", members, zipfile.ZIP_DEFLATED))
+
+
 def test_a_zip_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
     members = [("a/data.pkl", PLAIN), ("a/data/0", bytes(64 << 20))]
     path = zipped(tmp_path / "bomb.model", members, zipfile.ZIP_DEFLATED)
