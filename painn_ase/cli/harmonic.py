@@ -43,6 +43,9 @@ def harmonic(
     temperature: float = typer.Option(
         298.15, help="For the thermochemistry and the Raman cross section, K."
     ),
+    symmetry_number: int = typer.Option(
+        1, help="Rotations that bring the molecule onto itself (2 for water); for the entropy."
+    ),
     check: bool = typer.Option(
         False, "--check", help="Compare with finite differences by `ase.vibrations`."
     ),
@@ -70,9 +73,11 @@ def harmonic(
         typer.echo(f"relaxed below {fmax:g} eV/Å in {steps} steps")
     result = analyse(atoms)
     typer.echo("\n" + result.table())
-    typer.echo(thermochemistry(atoms, result, temperature))
+    typer.echo(thermochemistry(atoms, result, temperature, symmetry_number))
     if check:
-        typer.echo("\n" + compare_with_ase(atoms, result))
+        from painn_ase.vibrations import compare_with_ase
+
+        typer.echo("\n" + compare_with_ase(atoms, result, displacement=1e-3).table())
     if output is not None:
         write_all(output, atoms, result, fwhm=fwhm, temperature=temperature, animate=animate)
 
@@ -97,43 +102,37 @@ def relax(atoms: Atoms, fmax: float) -> int:
     return int(optimizer.nsteps)
 
 
-def thermochemistry(atoms: Atoms, result: HarmonicResult, temperature: float) -> str:
-    """Zero-point energy and vibrational contributions, from ASE's harmonic thermochemistry."""
-    from ase.thermochemistry import HarmonicThermo
+def thermochemistry(
+    atoms: Atoms, result: HarmonicResult, temperature: float, symmetry_number: int
+) -> str:
+    """Zero-point energy, and what ASE's thermochemistry makes of the modes."""
+    from ase import units
 
-    lines = [f"zero-point energy                     {result.zero_point_energy:10.5f} eV"]
+    from painn_ase.vibrations import harmonic_thermochemistry, ideal_gas
+
+    lines = [f"zero-point energy         {result.zero_point_energy:12.5f} eV"]
     if result.n_imaginary:
-        lines.append(f"{result.n_imaginary} imaginary mode(s): not a minimum, no thermochemistry")
-    elif len(result.energies):
-        thermo = HarmonicThermo(list(result.energies), potentialenergy=0.0)
-        internal = thermo.get_internal_energy(temperature, verbose=False)
-        entropy = thermo.get_entropy(temperature, verbose=False)
-        lines += [
-            f"vibrational energy at {temperature:7.2f} K       {internal:10.5f} eV",
-            f"vibrational entropy at {temperature:7.2f} K      {1e3 * entropy:10.5f} meV/K",
-        ]
+        return f"{lines[0]}\n{result.n_imaginary} imaginary mode(s): not a minimum"
+    if any(atoms.pbc):
+        vibrations = harmonic_thermochemistry(atoms, result)
+        entropy = vibrations.get_entropy(temperature, verbose=False)
+        gibbs = vibrations.get_helmholtz_energy(temperature, verbose=False)
+        lines.append(f"vibrations at {temperature:.2f} K:")
+        lines.append(f"  Helmholtz energy        {gibbs:12.5f} eV")
+    else:
+        gas = ideal_gas(atoms, result, symmetry_number=symmetry_number)
+        pressure = 1e5  # Pa
+        entropy = gas.get_entropy(temperature, pressure, verbose=False)
+        gibbs = gas.get_gibbs_energy(temperature, pressure, verbose=False)
+        enthalpy = gas.get_enthalpy(temperature, verbose=False)
+        lines.append(
+            f"ideal gas at {temperature:.2f} K and 1 bar, symmetry number {symmetry_number}:"
+        )
+        lines.append(f"  enthalpy                {enthalpy:12.5f} eV")
+        lines.append(f"  Gibbs energy            {gibbs:12.5f} eV")
+    in_joules = entropy / (units.J / units.mol)
+    lines.append(f"  entropy                 {1e3 * entropy:12.5f} meV/K = {in_joules:.2f} J/mol/K")
     return "\n".join(lines)
-
-
-def compare_with_ase(atoms: Atoms, result: HarmonicResult) -> str:
-    """Our frequencies beside those of finite differences by ``ase.vibrations``, cm⁻¹."""
-    import tempfile
-
-    import numpy as np
-    from ase.vibrations import Vibrations
-
-    with tempfile.TemporaryDirectory() as folder:
-        vibrations = Vibrations(atoms, name=f"{folder}/vib", delta=1e-3, nfree=4)
-        vibrations.run()
-        theirs = vibrations.get_frequencies()
-    signed = np.sort(np.where(theirs.imag > 0, -theirs.imag, theirs.real))
-    # ase.vibrations keeps overall motions, whose frequencies are near zero: leave those out
-    overall = len(signed) - len(result.frequencies)
-    rest = np.sort(np.delete(signed, np.argsort(abs(signed))[:overall]))
-    rows = [
-        f"{a:12.2f} {b:16.2f} {a - b:+10.3f}" for a, b in zip(result.frequencies, rest, strict=True)
-    ]
-    return "\n".join(["    analytic   ase.vibrations  difference, cm⁻¹", *rows])
 
 
 def write_all(

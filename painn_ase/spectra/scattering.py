@@ -73,9 +73,11 @@ def raman(
         cm⁻¹ (1e7 over the wavelength in nm; by default 532 nm).
     component : {"unpolarised", "iso", "aniso", "vv", "vh"}
         Detected geometry: S_iso + 7/45 S_γ; S_iso; S_γ; S_iso + 4/45 S_γ; S_γ/15.
-    estimator, window, depth, resolution, correction, friction, measured_temperature, verlet_timestep
+    estimator, window, depth, resolution, correction, friction : optional
         As for :func:`painn_ase.spectra.infrared`. The harmonic correction contains the Bose
         factor of the Stokes side.
+    measured_temperature, verlet_timestep : optional
+        As there.
 
     Returns
     -------
