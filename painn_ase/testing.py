@@ -352,7 +352,7 @@ def check_finite_differences(
     atoms: Atoms,
     properties: Iterable[str] | None = None,
     *,
-    step: float = 1.5e-4,
+    step: float = 5e-5,
     tolerance: Tolerance = Tolerance(rtol=1e-7, atol=1e-8),
 ) -> None:
     """Every derivative agrees with finite differences of what it differentiates.
