@@ -1,0 +1,50 @@
+# %% [markdown]
+# # Normal modes with infrared and Raman intensities
+#
+# Hessian, Born charges and polarizability derivatives come from automatic differentiation, so a
+# harmonic analysis is one call. The weights are random here: the numbers are those of no molecule
+# there is, but they obey the same rules.
+
+# %%
+from ase.build import molecule
+from ase.optimize import BFGS
+
+from painn_ase import PaiNNCalculator
+from painn_ase.spectra import harmonic
+from painn_ase.testing import random_potential
+
+model = random_potential(
+    n_features=32, n_interactions=2, heads=("energy", "dipole", "polarizability")
+)
+water = molecule("H2O")
+water.calc = PaiNNCalculator(model, dtype="float64")
+BFGS(water, logfile=None).run(fmax=1e-4, steps=300)
+
+# %%
+modes = harmonic(water)
+print(modes.table())
+print(f"zero-point energy {modes.zero_point_energy:.4f} eV")
+
+# %% [markdown]
+# The same frequencies by finite differences of the forces:
+
+# %%
+from painn_ase.vibrations import compare_with_ase
+
+print(compare_with_ase(water, modes, displacement=1e-3).table())
+
+# %% [markdown]
+# Sticks become a spectrum, the spectrum a picture, a mode an animation for any viewer.
+
+# %%
+from pathlib import Path
+
+from painn_ase.plotting import new_figure, plot_spectrum, plot_sticks
+
+figure, (top, bottom) = new_figure(2)
+plot_spectrum(top, modes.infrared_spectrum(fwhm=20), direction="descending")
+plot_sticks(top, modes.infrared_sticks())
+plot_spectrum(bottom, modes.raman_spectrum(fwhm=20, temperature=300), direction="descending")
+plot_sticks(bottom, modes.raman_sticks())
+figure.savefig("normal_modes.png", dpi=150)
+Path("mode_1.xyz").write_text(modes.animation(0))
