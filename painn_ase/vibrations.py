@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -22,6 +22,13 @@ from painn_ase.spectra import HarmonicResult, harmonic
 __all__ = ["ModeComparison", "compare_with_ase", "harmonic_thermochemistry", "ideal_gas"]
 
 Array = NDArray[np.float64]
+
+#: number of overall motions → what ASE calls such a molecule
+_GEOMETRIES: dict[int, Literal["monatomic", "linear", "nonlinear"]] = {
+    3: "monatomic",
+    5: "linear",
+    6: "nonlinear",
+}
 
 
 def ideal_gas(
@@ -67,13 +74,13 @@ def ideal_gas(
     modes = harmonic(atoms) if result is None else result
     _refuse_saddle_points(modes)
     n_overall = 3 * len(atoms) - len(modes.frequencies)
-    geometry = {3: "monatomic", 5: "linear", 6: "nonlinear"}.get(n_overall)
+    geometry = _GEOMETRIES.get(n_overall)
     if geometry is None:
         raise DataError(
             f"{len(modes.frequencies)} modes do not belong to a molecule of {len(atoms)} atoms"
         )
     return IdealGasThermo(
-        vib_energies=modes.energies,
+        vib_energies=modes.energies.tolist(),
         geometry=geometry,
         potentialenergy=atoms.get_potential_energy() if energy is None else energy,
         atoms=atoms,
@@ -89,7 +96,7 @@ def harmonic_thermochemistry(
     modes = harmonic(atoms) if result is None else result
     _refuse_saddle_points(modes)
     return HarmonicThermo(
-        vib_energies=modes.energies,
+        vib_energies=modes.energies.tolist(),
         potentialenergy=atoms.get_potential_energy() if energy is None else energy,
     )
 

@@ -41,10 +41,7 @@ def plot_parity(
         size = float(np.clip(4000.0 / x.size, 3.0, 18.0))
         ax.scatter(x, y, s=size, color="#0b4f8a", alpha=0.5, linewidths=0, zorder=2)
     error = y - x
-    text = (
-        f"MAE {np.mean(np.abs(error)):.3g} {unit}\n"
-        f"RMSE {np.sqrt(np.mean(error**2)):.3g} {unit}"
-    )
+    text = f"MAE {np.mean(np.abs(error)):.3g} {unit}\nRMSE {np.sqrt(np.mean(error**2)):.3g} {unit}"
     ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", fontsize="small")
     ax.set_xlim(*limits)
     ax.set_ylim(*limits)

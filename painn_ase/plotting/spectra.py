@@ -118,7 +118,7 @@ def plot_sticks(
             0.0,
             color=color,
             linewidth=1.5,
-            label=label,
+            label=label or "",
         )
         ax.axhline(0.0, color="#999999", linewidth=0.6, zorder=0.5)
         ax.set_ylim(-depth, top)
@@ -207,9 +207,7 @@ def _as_absorbance(spectrum: Spectrum) -> Spectrum:
     )
 
 
-def _shown_range(
-    spectrum: Spectrum, wanted: tuple[float, float] | None
-) -> tuple[float, float]:
+def _shown_range(spectrum: Spectrum, wanted: tuple[float, float] | None) -> tuple[float, float]:
     """The wanted range, or from the start to a little beyond the last visible band."""
     if wanted is not None:
         low, high = sorted(float(w) for w in wanted)

@@ -120,12 +120,12 @@ def infrared(
         measured_temperature,
         verlet_timestep,
     )
-    unit = _checked_unit(unit, volume)
+    wanted = _checked_unit(unit, volume)
     pairing = (grouped_sum(np.zeros(3, dtype=np.int64)), 3, 1)
     density = density_of_flux(
         ("dipole", dipole), ("flux", flux), (3,), _vector_components, pairing, conditions
     )
-    return _spectrum(density, np.ones(1), conditions, correction, unit, volume)
+    return _spectrum(density, np.ones(1), conditions, correction, wanted, volume)
 
 
 def infrared_by_atom(
@@ -160,7 +160,7 @@ def infrared_by_atom(
     dict from label to Spectrum, in order of first appearance.
     """
     conditions = Conditions(timestep, temperature, estimator, window, depth, resolution)
-    unit = _checked_unit(unit, volume)
+    wanted = _checked_unit(unit, volume)
     shape = getattr(flux, "shape", None) or np.shape(flux)
     n_atoms = int(shape[-2]) if len(shape) >= 2 else 0
     names, index = group_index(labels, n_atoms)
@@ -169,7 +169,7 @@ def infrared_by_atom(
         None, ("flux", flux), (n_atoms, 3), _vector_components, pairing, conditions
     )
     return {
-        name: _spectrum(density, row, conditions, correction, unit, volume, advise=False)
+        name: _spectrum(density, row, conditions, correction, wanted, volume, advise=False)
         for name, row in zip(names, np.eye(len(names)), strict=True)
     }
 
@@ -247,23 +247,23 @@ def _intensity_factor(
     unit: str, temperature: float, correction: str, volume: float | None
 ) -> Callable[[Array], Array]:
     """Factor from S_μ̇ in e²Å²/fs to the wanted unit, as a function of the wavenumber."""
-    cross_section = _DENSITY_TO_SI / (
+    cross_section: float = _DENSITY_TO_SI / (
         6.0 * constants.epsilon_0 * constants.c * constants.k * temperature
     )  # m² a system
 
     def factor(frequency: Array) -> Array:
-        scale = cross_section * absorption_factor(
+        scale: Array = cross_section * absorption_factor(
             correction, reduced_energy(frequency, temperature)
         )
         if unit == "cross_section":
             return scale * 1e4
         if unit == "molar":
             # m²/mol over m⁻¹ → km/mol over cm⁻¹
-            return scale * constants.N_A * 0.1
+            return scale * (float(constants.N_A) * 0.1)
         bulk = scale / (float(volume or 0.0) * 1e-30)  # m⁻¹
         if unit == "n_alpha":
             return bulk * 1e-2
         omega = frequency * invcm_to_radians_per_fs * 1e15
-        return bulk * constants.c / omega
+        return bulk * float(constants.c) / omega
 
     return factor

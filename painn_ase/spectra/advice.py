@@ -36,7 +36,7 @@ FEW_PIECES = 8
 
 def warn(message: str) -> None:
     """Issue advice, attributed to the first caller outside this package."""
-    level, frame_limit = 2, 12
+    level, frame_limit = 2, 30
     while level < frame_limit:
         try:
             name = sys._getframe(level).f_globals.get("__name__", "")

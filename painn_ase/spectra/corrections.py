@@ -26,7 +26,7 @@ second_radiation_constant: float = constants.h * constants.c / constants.k * 100
 
 
 def reduced_energy(frequency: Array, temperature: float) -> Array:
-    """x = hcν̃/kT for wavenumbers in cm⁻¹ and a temperature in kelvin."""
+    """Quantum of energy over thermal energy, x = hcν̃/kT, for cm⁻¹ and kelvin."""
     return second_radiation_constant / temperature * frequency
 
 

@@ -147,9 +147,7 @@ def _checked_masses(masses: ArrayLike) -> Array:
     return mass
 
 
-def _modes_per_density(
-    density: SpectralDensity, count: float, temperature: float | None
-) -> float:
+def _modes_per_density(density: SpectralDensity, count: float, temperature: float | None) -> float:
     """Factor that makes the whole area ``count``; advice where the run was not at temperature."""
     area = float(trapezoid(density.density.sum(axis=0), density.frequency))
     if area <= 0.0:
@@ -164,4 +162,3 @@ def _modes_per_density(
                 f"freedom, {temperature:.1f} K was given: equilibrate longer, or correct the count"
             )
     return count / area
-

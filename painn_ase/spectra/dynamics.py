@@ -130,7 +130,7 @@ def spectrum_from_density(
     facts: dict[str, str | float | int] | None = None,
     advise: bool = True,
 ) -> Spectrum:
-    """Spectrum = factor(ν̃) · Σ_g weights_g S_g(ν̃), where ``keep`` holds; errors from the samples."""
+    """The spectrum factor(ν̃) · Σ_g weights_g S_g(ν̃) where ``keep`` holds, errors by samples."""
     frequency = density.frequency
     kept = np.ones(len(frequency), dtype=bool) if keep is None else keep(frequency)
     frequency = frequency[kept]

@@ -36,7 +36,7 @@ DEFAULT_RESOLUTION = 10.0
 #: pieces whose spectra are kept for error bars; more are averaged in blocks of neighbours
 MAX_BLOCKS = 128
 #: numbers that the kept spectra, or one batch of work, may hold (doubles)
-SAMPLE_BUDGET = 16_000_000
+SAMPLE_BUDGET = 8_000_000
 BATCH_BUDGET = 2_000_000
 
 
@@ -123,7 +123,8 @@ class _BlockAverages:
         rho = rho / (self.per_block + 2.0 * rho * (self.per_block - 1))
         variance = (1.0 + 2.0 * rho * (full - 1) / full) / (1.0 - 2.0 * rho / full)
         centre = blocks.mean(axis=0)
-        return centre + (blocks - centre) * math.sqrt(variance)
+        stretched: Array = centre + (blocks - centre) * math.sqrt(variance)
+        return stretched
 
 
 def spectral_density(
@@ -203,6 +204,12 @@ def _checked_depth(
     return int(depth)
 
 
+def _wavenumbers(n_fft: int, timestep: float) -> Array:
+    """Wavenumbers of a real transform of n_fft points, cm⁻¹ (n_fft // 2 + 1,)."""
+    step = reciprocal_fs_to_invcm / (n_fft * timestep)
+    return np.arange(n_fft // 2 + 1, dtype=np.float64) * step
+
+
 def _segment_density(
     stream: ComponentStream, window: str, depth: int
 ) -> tuple[Array, _BlockAverages, float]:
@@ -211,7 +218,7 @@ def _segment_density(
     hop = depth if window == "none" else max(depth // 2, 1)
     n_segments = 1 + (stream.n_frames - depth) // hop
     n_fft = int(fft.next_fast_len(2 * depth, real=True))
-    frequency = np.arange(n_fft // 2 + 1) * (reciprocal_fs_to_invcm / (n_fft * stream.timestep))
+    frequency = _wavenumbers(n_fft, stream.timestep)
     scale = stream.timestep / float(np.sum(weights**2))
 
     independent_runs = stream.n_runs > 1
@@ -239,7 +246,7 @@ def _lag_density(
 ) -> tuple[Array, _BlockAverages, float]:
     """Transform of the windowed correlation function, padded fourfold and mirrored."""
     n_fft = 8 * depth
-    frequency = np.arange(n_fft // 2 + 1) * (reciprocal_fs_to_invcm / (n_fft * stream.timestep))
+    frequency = _wavenumbers(n_fft, stream.timestep)
     weights = lag_window(window, depth)
     averages = _BlockAverages(stream.n_runs, stream.n_groups, len(frequency))
     for run in range(stream.n_runs):

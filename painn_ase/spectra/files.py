@@ -156,14 +156,15 @@ def _sorted_spectrum(columns: NDArray[np.float64], facts: dict[str, Any]) -> Spe
         repeats = columns.shape[1] - len(frequency)
         history = (*facts.get("history", ()), f"mean taken of {repeats} repeated wavenumbers")
         facts = {**facts, "history": history}
-    return Spectrum(frequency, *means, **facts)
+    error = means[1] if len(means) > 1 else None
+    return Spectrum(frequency, means[0], error, **facts)
 
 
 # ---------------------------------------------------------------------- NPZ
 
 
 def _write_npz(spectrum: Spectrum, path: Path) -> None:
-    arrays = {"frequency": spectrum.frequency, "intensity": spectrum.intensity}
+    arrays: dict[str, Any] = {"frequency": spectrum.frequency, "intensity": spectrum.intensity}
     for name in ("error", "samples"):
         values = getattr(spectrum, name)
         if values is not None:

@@ -190,14 +190,14 @@ class HarmonicResult:
         for centre, area in sticks:
             u = (grid - centre) / fwhm
             if shape == "gaussian":
-                line = np.exp(-4.0 * math.log(2.0) * u**2) * math.sqrt(4.0 * math.log(2.0) / math.pi)
+                line = np.exp(-4.0 * math.log(2.0) * u**2) * math.sqrt(
+                    4.0 * math.log(2.0) / math.pi
+                )
             else:
                 line = 2.0 / math.pi / (1.0 + 4.0 * u**2)
             intensity += area * line / fwhm
         facts = {"approximation": "harmonic", "line_shape": shape}
-        return Spectrum(
-            grid, intensity, unit=unit, quantity=quantity, fwhm=fwhm, provenance=facts
-        )
+        return Spectrum(grid, intensity, unit=unit, quantity=quantity, fwhm=fwhm, provenance=facts)
 
     # ------------------------------------------------------------------ text
 

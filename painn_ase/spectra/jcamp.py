@@ -276,9 +276,8 @@ def _ordinates(line: str, where: str) -> tuple[float, list[float], bool]:
     """Abscissa, ordinates of one line, and whether the line ended in difference form."""
     plain = _PLAIN.findall(line)
     if len(plain) > 1 and not _PLAIN.sub("", line).replace(",", "").strip():
-        if len(re.split(r"[\s,]+", line.strip(" ,"))) > 1 or "+" in line or "-" in line[1:]:
-            numbers = [float(p) for p in plain]
-            return numbers[0], numbers[1:], False
+        numbers = [_token_value("", p, where) for p in plain]
+        return numbers[0], numbers[1:], False
     return _compressed(line, where)
 
 

@@ -182,7 +182,7 @@ def harmonic(atoms: Any, calculator: Any = None) -> HarmonicResult:
         Where forces remain: then the modes and their projection mean little.
     """
     calc = getattr(atoms, "calc", None) if calculator is None else calculator
-    if not hasattr(calc, "get_hessian"):
+    if calc is None or not hasattr(calc, "get_hessian"):
         raise UnsupportedPropertyError(
             f"{type(calc).__name__} has no get_hessian(atoms); use a PaiNNCalculator, or "
             "harmonic_from_arrays with a Hessian by finite differences"
@@ -236,7 +236,8 @@ def _symmetric(matrix: Array) -> Array:
             f"the Hessian differs from its transpose by up to {skew:.3g} eV/Å²: it is no second "
             "derivative, or its axes are in another order than (atom, axis, atom, axis)"
         )
-    return 0.5 * (matrix + matrix.T)
+    symmetric: Array = 0.5 * (matrix + matrix.T)
+    return symmetric
 
 
 def _vibrational_basis(motions: Array) -> Array:

@@ -129,7 +129,7 @@ def raman_factor(
     """
     stokes = (100.0 * (laser_wavenumber - frequency)) ** 4
     bose = quantum_factor(correction, reduced_energy(frequency, temperature))
-    per_metre = 4.0 * math.pi**2 * stokes * bose / (constants.c * (100.0 * frequency) ** 2)
+    per_metre: Array = 4.0 * math.pi**2 * stokes * bose / (constants.c * (100.0 * frequency) ** 2)
     # Å⁶/fs → m⁶/s; per m⁻¹ → per cm⁻¹; in 1e-40 m²
     return per_metre * (1e-60 * 1e15) * 100.0 * 1e40
 

@@ -226,9 +226,7 @@ class Spectrum:
         n_points = math.ceil(span / step - 1e-6) + 1
         if n_points > 4_000_000:
             raise DataError("the wavenumbers are spaced too unevenly; use interpolated() first")
-        uniform = self.interpolated(
-            np.linspace(self.frequency[0], self.frequency[-1], n_points)
-        )
+        uniform = self.interpolated(np.linspace(self.frequency[0], self.frequency[-1], n_points))
         offset = span / (n_points - 1) * np.arange(-n_points, n_points + 1)
         if shape == "gaussian":
             kernel = np.exp(-4.0 * math.log(2.0) * (offset / fwhm) ** 2)
@@ -268,7 +266,7 @@ class Spectrum:
 
     # ------------------------------------------------------------------ arithmetic
 
-    def __mul__(self, factor: float) -> Spectrum:
+    def __mul__(self, factor: float | Spectrum) -> Spectrum:
         if isinstance(factor, Spectrum):
             return NotImplemented
         factor = float(factor)
@@ -281,7 +279,7 @@ class Spectrum:
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: float) -> Spectrum:
+    def __truediv__(self, divisor: float | Spectrum) -> Spectrum:
         if isinstance(divisor, Spectrum):
             return NotImplemented
         if float(divisor) == 0.0:

@@ -128,7 +128,5 @@ def depth_for_resolution(window: str, resolution: float, timestep: float, estima
     """Smallest number of frames whose window is at most ``resolution`` cm⁻¹ wide (FWHM)."""
     if not (math.isfinite(resolution) and resolution > 0.0):
         raise DataError(f"resolution must be a positive width in cm^-1, not {resolution!r}")
-    steps = (
-        _width_times_depth(window, estimator) * reciprocal_fs_to_invcm / (resolution * timestep)
-    )
+    steps = _width_times_depth(window, estimator) * reciprocal_fs_to_invcm / (resolution * timestep)
     return math.ceil(steps - 1e-9) + (1 if estimator == "lag" else 0)

@@ -131,7 +131,5 @@ def test_infrared_equals_travis_run_live(tmp_path: Path) -> None:
     answers = ["y", "0", *[""] * 9, "ir", "", "1.0", "", "y", "2", "dipole.txt", "", "1024"]
     _run_travis(tmp_path, ["-p", "still.xyz"], answers)
     table = np.loadtxt(tmp_path / "ir_spectrum_H2O.csv", delimiter=";")
-    ours = infrared(
-        dipole=dipole, timestep=1.0, temperature=1.0, estimator="lag", depth=1024
-    )
+    ours = infrared(dipole=dipole, timestep=1.0, temperature=1.0, estimator="lag", depth=1024)
     assert _distance(ours.intensity, table[:, 1]) < 1e-4
