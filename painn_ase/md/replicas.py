@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import ase.units
 import numpy as np
 import torch
 from ase import Atoms
@@ -32,7 +33,7 @@ from painn_ase.md.velocities import remove_rotation, remove_translation
 from painn_ase.potential import Prediction
 from painn_ase.spec import from_dict, to_dict
 from painn_ase.trajectory import System, TrajectoryWriter
-from painn_ase.units import boltzmann_constant, fs_to_ase_time
+from painn_ase.units import boltzmann_constant
 
 __all__ = ["BatchedPotential", "ReplicaBatch", "ReplicaConfig", "ReplicaResult", "run_replicas"]
 
@@ -47,11 +48,7 @@ _RESPONSES = (*_FLUXES, "dipole", "polarizability")
 
 
 class BatchedPotential(Protocol):
-    """Anything called like :class:`~painn_ase.potential.AtomisticPotential`: also its fast forms."""
-
-    @property
-    def cutoff(self) -> float:
-        """Å."""
+    """An :class:`~painn_ase.potential.AtomisticPotential`, or a backend that evaluates one."""
 
     def __call__(
         self, graph: AtomGraph, properties: Collection[str], velocities: Tensor | None = None
@@ -114,7 +111,7 @@ class ReplicaConfig:
 
     def strides(self) -> dict[str, int]:
         """Channels of the trajectory with their strides."""
-        strides = {name: self.stride for name in self.record}
+        strides = dict.fromkeys(self.record, self.stride)
         for name in ("potential_energy", "kinetic_energy", "conserved_energy", "temperature"):
             strides[name] = self.energy_stride
         if self.position_stride:
@@ -225,9 +222,7 @@ class ReplicaBatch:
             found = neighbor_pairs(
                 frame, self._template.cell[:], self._template.pbc, self._cutoff + self._skin
             )
-            graphs.append(
-                from_ase(self._template, self._cutoff, charge=self._charge, pairs=found)
-            )
+            graphs.append(from_ase(self._template, self._cutoff, charge=self._charge, pairs=found))
         return collate(graphs).to(self._device)
 
 
@@ -317,6 +312,8 @@ class _ReplicaRun:
         _check_copies(starts)
         template = starts[0]
         self.potential = potential
+        self._model: Any = getattr(potential, "potential", potential)
+        self._model.check_elements(starts[0].numbers.tolist() if starts else [])
         self.config = config
         self.template = template
         self.n_replicas, self.n_atoms = len(starts), len(template)
@@ -335,9 +332,9 @@ class _ReplicaRun:
         self.velocities = self._tensor(velocities.reshape(-1, 3))
         self.masses = self._tensor(np.tile(masses, self.n_replicas)[:, None])
         self.batch = ReplicaBatch(
-            template, self.n_replicas, potential.cutoff, config.skin, device, charge
+            template, self.n_replicas, self._model.cutoff, config.skin, device, charge
         )
-        self.dt = config.timestep * fs_to_ase_time
+        self.dt = config.timestep * ase.units.fs
         self.step = self._first_step = 0
         self.drift = Drift.empty()
         self.temperatures = np.zeros(2)
@@ -347,9 +344,7 @@ class _ReplicaRun:
 
     # -- dynamics ------------------------------------------------------------------------------
 
-    def loop(
-        self, stop: StopSignals, progress: Callable[[int, str], None] | None
-    ) -> ReplicaResult:
+    def loop(self, stop: StopSignals, progress: Callable[[int, str], None] | None) -> ReplicaResult:
         """Steps until all are done or a signal asks for a stop."""
         started = clock.monotonic()
         graph, prediction = self._evaluate()
@@ -497,8 +492,8 @@ class _ReplicaRun:
             "device": str(self.device),
             **provenance,
         }
-        if (spec := getattr(self.potential, "spec", None)) is not None:
-            record["model"] = to_dict(spec)
+        record["model"] = to_dict(self._model.spec)
+        record["backend"] = getattr(self.potential, "name", "eager")
         return TrajectoryWriter.create(
             path,
             System.of(self.template, n_replicas=self.n_replicas),
