@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from ase import Atoms
+from torch import Tensor
 
 from painn_ase.errors import BackendError
 from painn_ase.graph import AtomGraph, from_ase
 from painn_ase.potential import AtomisticPotential, Prediction
 
-__all__ = ["SELF_CHECK_TOLERANCES", "SelfCheckTolerance", "check_against_eager", "probe_graph"]
+__all__ = ["SELF_CHECK_TOLERANCES", "SelfCheckTolerance", "check_against_eager", "probe_atoms"]
 
 
 @dataclass(frozen=True)
@@ -34,37 +35,46 @@ SELF_CHECK_TOLERANCES: dict[torch.dtype, SelfCheckTolerance] = {
 }
 _PROBE_ATOMS = 6
 
-Evaluate = Callable[[AtomGraph], Prediction]
+#: A backend's own evaluation, without the check.
+Evaluate = Callable[[AtomGraph, frozenset[str], Tensor | None], Prediction]
 
 
-def probe_graph(potential: AtomisticPotential) -> AtomGraph:
+def probe_atoms(potential: AtomisticPotential) -> Atoms:
     """Six atoms of the model's elements in a small tilted cell: neighbours, images, shifts."""
     spacing = max(1.2, 0.45 * potential.cutoff)
     grid = np.array([(x, y, 0) for x in range(3) for y in range(2)], dtype=float)
     shake = np.random.default_rng(0).uniform(-0.1, 0.1, grid.shape)
     cell = spacing * np.array([[3.0, 0.0, 0.0], [0.3, 2.0, 0.0], [0.0, -0.2, 1.2]])
     numbers = [potential.elements[n % len(potential.elements)] for n in range(_PROBE_ATOMS)]
-    atoms = Atoms(numbers=numbers, positions=spacing * (grid + shake), cell=cell, pbc=True)
-    return from_ase(atoms, potential.cutoff)
+    return Atoms(numbers=numbers, positions=spacing * (grid + shake), cell=cell, pbc=True)
 
 
-def check_against_eager(potential: AtomisticPotential, evaluate: Evaluate, name: str) -> None:
-    """Compare energies and forces of a probe structure with eager float64.
+def check_against_eager(
+    potential: AtomisticPotential, evaluate: Evaluate, name: str, properties: Collection[str]
+) -> None:
+    """Compare `properties` of a probe structure with eager float64.
+
+    Energies and forces are compared in a periodic cell; quantities that may need an origin, and
+    rates of change, for a molecule.
 
     Raises
     ------
     BackendError
         They differ by more than :data:`SELF_CHECK_TOLERANCES`; the message is the report.
     """
-    graph = probe_graph(potential)
-    truth = copy.deepcopy(potential).double()(graph, ("energy", "energies", "forces"))
-    answer = evaluate(graph)
+    wanted = frozenset(properties)
+    atoms = probe_atoms(potential)
+    if not wanted <= {"energy", "energies", "forces"}:
+        atoms.pbc = False
+    graph = from_ase(atoms, potential.cutoff)
+    velocities = torch.from_numpy(np.random.default_rng(1).normal(scale=0.1, size=(len(atoms), 3)))
+    truth = copy.deepcopy(potential).double()(graph, wanted, velocities).present()
+    answer = evaluate(graph, wanted, velocities).present()
     tolerance = SELF_CHECK_TOLERANCES[potential.dtype]
     report: list[str] = []
-    for what in ("energies", "forces"):
-        expected, given = getattr(truth, what), getattr(answer, what)
-        allowed = tolerance.atol + tolerance.rtol * float(expected.abs().max())
-        error = float((given - expected).abs().max())
+    for what in sorted(wanted):
+        allowed = tolerance.atol + tolerance.rtol * float(truth[what].abs().max())
+        error = float((answer[what] - truth[what]).abs().max())
         if not error <= allowed and math.isfinite(allowed):
             report.append(f"{what} differ by {error:.3e} where {allowed:.3e} is allowed")
     if report:

@@ -8,9 +8,9 @@ lists prepared and kept, and arrays passed by address.
 from __future__ import annotations
 
 import ctypes
-import math
 import threading
 import weakref
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,24 +18,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from painn_ase.errors import DeviceError, MissingDependencyError, UnsupportedPropertyError
+from painn_ase.errors import DeviceError, UnsupportedPropertyError
 from painn_ase.graph.neighbors import NeighborPairs
 from painn_ase.graph.record import AtomGraph
-from painn_ase.heads import EnergyHead
 from painn_ase.kernels.library import (
     INSTRUCTION_SETS,
     STAGES,
-    ModelRecord,
     TaskRecord,
     best_instruction_set,
     load_library,
     why_unavailable,
 )
+from painn_ase.kernels.packing import (
+    create_kernel,
+    frequency_offsets,
+    stack_names,
+    stack_sizes,
+)
 from painn_ase.kernels.pairs import half_pairs
-from painn_ase.nn.painn import Mixing
+from painn_ase.kernels.response import (
+    AtomicOutput,
+    Surroundings,
+    dipole_of,
+    polarizability_of,
+)
 from painn_ase.potential import AtomisticPotential
 
-__all__ = ["EnergyForces", "FusedEnergy", "Structure", "why_not_fused"]
+__all__ = ["EnergyForces", "FusedEnergy", "Response", "Structure", "why_not_fused"]
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
@@ -68,6 +77,27 @@ class EnergyForces:
     virial: FloatArray | None
 
 
+@dataclass(frozen=True)
+class Response:
+    """What the dipole and polarizability heads give; None where not asked for.
+
+    Attributes
+    ----------
+    dipole, dipole_flux : ndarray (n_systems, 3) or None
+        e·Å, and per ASE time.
+    charges : ndarray (n_atoms,) or None
+        Latent charges of the dipole head, e.
+    polarizability, polarizability_flux : ndarray (n_systems, 3, 3) or None
+        e²Å²/eV, and per ASE time.
+    """
+
+    dipole: FloatArray | None = None
+    dipole_flux: FloatArray | None = None
+    charges: FloatArray | None = None
+    polarizability: FloatArray | None = None
+    polarizability_flux: FloatArray | None = None
+
+
 def why_not_fused(potential: AtomisticPotential) -> str | None:
     """Why the fused kernel cannot evaluate this potential here; None if it can."""
     if (reason := why_unavailable()) is not None:
@@ -82,14 +112,12 @@ def why_not_fused(potential: AtomisticPotential) -> str | None:
             "the fused kernel copies the weights once, and these may still be trained. Call "
             "potential.eval().requires_grad_(False) first."
         )
-    if spec.heads.energy is None:
-        return "the model has no energy head, the only one the fused kernel knows."
     if spec.representation.filter_hidden:
         return "the fused kernel knows linear filters only, this model's have hidden layers."
     if potential.exchange is not None:
         return "the potential exchanges features with other processes between blocks."
     if spec.representation.radial_basis == "bessel":
-        off = _frequency_offsets(potential)
+        off = frequency_offsets(potential)
         if np.abs(off).max() * spec.representation.cutoff > _FREQUENCY_TOLERANCE:
             return "the Bessel frequencies of this model are not multiples of π/cutoff."
     return None
@@ -132,6 +160,8 @@ class Structure:
         self._offsets = np.zeros_like(self._half.shifts)
         self._cell = b""
         self.positions = np.zeros((n_atoms, 3))
+        self._velocities = np.zeros((n_atoms, 3))
+        self._outputs: list[AtomicOutput] = []
         self._energy = np.zeros(n_systems)
         self._energies = np.zeros(n_atoms)
         self._forces = np.zeros((n_atoms, 3))
@@ -163,6 +193,45 @@ class Structure:
         self._cell = key
         cells = cell.reshape(self.n_systems, 3, 3)[self._system[self._half.idx_i]]
         self._offsets[:] = np.einsum("pa,pab->pb", self._half.shifts, cells)
+
+    @property
+    def system_idx(self) -> NDArray[np.int32]:
+        """Which structure each atom belongs to."""
+        return self._system
+
+    @property
+    def species(self) -> NDArray[np.int32]:
+        """Index of each atom's element in the model."""
+        return self._species
+
+    def request(
+        self, stacks: int, sizes: Sequence[tuple[int, int]], velocities: FloatArray | None
+    ) -> None:
+        """Ask for the gated stacks whose bit is set, with rates if there are velocities."""
+        self.task.stacks = stacks
+        if stacks and not self._outputs:
+            self._outputs = [self._output(n, k) for k, n in enumerate(sizes)]
+        self.task.velocities = None
+        if velocities is not None:
+            self._velocities[:] = velocities
+            self.task.velocities = self._velocities.ctypes.data
+
+    def _output(self, sizes: tuple[int, int], k: int) -> AtomicOutput:
+        """Room for stack k, known to the kernel."""
+        n_scalars, n_vectors = sizes
+        scalars = [np.zeros((self.n_atoms, n_scalars)) for _ in range(2)]
+        vectors = [np.zeros((self.n_atoms, 3, n_vectors)) for _ in range(2)]
+        record = self.task.outputs[k]
+        record.scalars, record.scalar_rates = (x.ctypes.data for x in scalars)
+        record.vectors, record.vector_rates = (x.ctypes.data for x in vectors)
+        return AtomicOutput(scalars[0], vectors[0], scalars[1], vectors[1])
+
+    def output(self, k: int) -> AtomicOutput:
+        """What stack k said last; a view that the next run changes."""
+        out = self._outputs[k]
+        if self.task.velocities:
+            return out
+        return AtomicOutput(out.scalars, out.vectors, None, None)
 
     def measure(self, on: bool = True) -> None:
         """Have the kernel add up the time of its stages, or no longer."""
@@ -225,8 +294,16 @@ class FusedEnergy:
         self._check_elements = potential.check_elements
         self._compute = library.painn_compute
         self._lock = threading.Lock()
-        handle = _create(library, potential, INSTRUCTION_SETS.index(self.instruction_set))
+        handle = create_kernel(potential, INSTRUCTION_SETS.index(self.instruction_set))
         self._handle = handle
+        self._stacks = stack_names(potential)
+        self._stack_sizes = [stack_sizes(potential, name) for name in self._stacks]
+        self._heads = potential.spec.heads
+        self._masses = potential.masses_by_element.values.numpy().copy()
+        self._isotropic = np.zeros(len(potential.elements))
+        if "polarizability" in self._stacks:
+            head: Any = potential.heads["polarizability"]
+            self._isotropic = head.isotropic.values.numpy().copy()
         self._close = weakref.finalize(self, library.painn_destroy, handle)
         self._structure: Structure | None = None
         self._pairs: NeighborPairs | None = None
@@ -312,6 +389,7 @@ class FusedEnergy:
                 self._numbers = numbers.tobytes()
             structure.set_cell(cell)
             structure.positions[:] = positions
+            structure.request(0, (), None)
             self.run(structure, derivatives=derivatives)
             return structure.answer(derivatives)
 
@@ -329,8 +407,70 @@ class FusedEnergy:
             structure = self._structure_of(graph)
             structure.set_cell(graph.cell.numpy())
             structure.positions[:] = graph.positions.numpy()
+            structure.request(0, (), None)
             self.run(structure, derivatives=derivatives)
             return structure.answer(derivatives)
+
+    def compute_response(
+        self,
+        graph: AtomGraph,
+        heads: Collection[str],
+        velocities: FloatArray | None = None,
+        *,
+        derivatives: bool = True,
+    ) -> tuple[EnergyForces, Response]:
+        """Energies and forces, and dipole or polarizability from the same pass.
+
+        Parameters
+        ----------
+        graph : AtomGraph
+        heads : collection of str
+            From "dipole" and "polarizability", as far as the model has them.
+        velocities : ndarray (n_atoms, 3), optional
+            Å per ASE time; with them the rates of change are given too.
+        derivatives : bool
+            Whether forces and virial are wanted.
+
+        Raises
+        ------
+        UnknownElementError, GeometryError
+        """
+        with self._lock:
+            structure = self._structure_of(graph)
+            structure.set_cell(graph.cell.numpy())
+            structure.positions[:] = graph.positions.numpy()
+            stacks = sum(1 << k for k, name in enumerate(self._stacks) if name in heads)
+            structure.request(stacks, self._stack_sizes, velocities)
+            self.run(structure, derivatives=derivatives)
+            return structure.answer(derivatives), self._respond(structure, graph, heads, velocities)
+
+    def _respond(
+        self,
+        structure: Structure,
+        graph: AtomGraph,
+        heads: Collection[str],
+        velocities: FloatArray | None,
+    ) -> Response:
+        """Sums over atoms of what the stacks said."""
+        where = Surroundings(
+            structure.positions,
+            velocities,
+            self._masses[structure.species],
+            structure.system_idx,
+            graph.charge.numpy(),
+        )
+        out: dict[str, FloatArray | None] = {}
+        if "dipole" in heads and self._heads.dipole is not None:
+            output = structure.output(self._stacks.index("dipole"))
+            dipole, charges, flux = dipole_of(self._heads.dipole, output, where)
+            out.update(dipole=dipole, charges=charges, dipole_flux=flux)
+        if "polarizability" in heads and self._heads.polarizability is not None:
+            output = structure.output(self._stacks.index("polarizability"))
+            isotropic = self._isotropic[structure.species]
+            spec = self._heads.polarizability
+            alpha, flux = polarizability_of(spec, isotropic, output, where)
+            out.update(polarizability=alpha, polarizability_flux=flux)
+        return Response(**out)
 
     def _structure_of(self, graph: AtomGraph) -> Structure:
         """The prepared batch, new if another graph's tensors come."""
@@ -359,79 +499,3 @@ def _chosen(instruction_set: str | None) -> str:
             f"compiled kernel have {', '.join(usable)}."
         )
     return instruction_set
-
-
-def _frequency_offsets(potential: AtomisticPotential) -> FloatArray:
-    """Stored Bessel frequencies minus nπ/cutoff, 1/Å."""
-    stored = _array(potential.representation.radial_basis.frequencies)
-    n = np.arange(1, len(stored) + 1)
-    return stored - n * (math.pi / potential.cutoff)
-
-
-def _array(tensor: Any) -> FloatArray:
-    """A contiguous float64 copy."""
-    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
-
-
-def _layers(mlp: Any) -> list[Any]:
-    """Weights and biases of the linear layers of an MLP."""
-    return [t for layer in mlp if hasattr(layer, "weight") for t in (layer.weight, layer.bias)]
-
-
-def _tensors(potential: AtomisticPotential, head: EnergyHead) -> list[FloatArray]:
-    """All weights in the order of csrc/abi.h; blocks that share weights repeat them."""
-    net = potential.representation
-    blocks = range(net.spec.n_interactions)
-    found: list[Any] = [net.embedding.weight]
-    for k in blocks:
-        found += _layers(net.filters[k % len(net.filters)])
-    for k in blocks:
-        mixing = net.mixings[k % len(net.mixings)]
-        assert isinstance(mixing, Mixing)
-        found += _layers(net.interactions[k % len(net.interactions)].context)
-        found += [mixing.vector_mix.weight, *_layers(mixing.context)]
-    return [_array(t) for t in (*found, *_layers(head.mlp))]
-
-
-def _create(library: ctypes.CDLL, potential: AtomisticPotential, isa: int) -> int:
-    """The kernel's own copy of the model: an address to hand back to it."""
-    head = potential.heads["energy"]
-    assert isinstance(head, EnergyHead)
-    spec = potential.spec.representation
-    gaussian = spec.radial_basis == "gaussian"
-    basis = potential.representation.radial_basis
-    centers = _array(basis.centers) if gaussian else _frequency_offsets(potential)
-    widths = _array(basis.widths) if gaussian else np.ones(spec.n_rbf)
-    reference = _array(head.references.values)
-    tensors = _tensors(potential, head)
-    hidden = np.array([t.shape[0] for t in _layers(head.mlp)[:-2:2]], dtype=np.int32)
-    doubles = ctypes.POINTER(ctypes.c_double)
-
-    def address(array: FloatArray) -> Any:
-        return array.ctypes.data_as(doubles)
-
-    record = ModelRecord(
-        n_features=spec.n_features,
-        n_interactions=spec.n_interactions,
-        n_rbf=spec.n_rbf,
-        n_elements=len(potential.elements),
-        radial_basis=int(gaussian),
-        cutoff_function=int(spec.cutoff_function == "polynomial"),
-        n_hidden=len(hidden),
-        single=int(potential.dtype == torch.float32),
-        cutoff=spec.cutoff,
-        epsilon=spec.epsilon,
-        scale=head.scale,
-        hidden=hidden.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
-        centers=address(centers),
-        widths=address(widths),
-        reference=address(reference),
-        tensors=(doubles * len(tensors))(*(address(t) for t in tensors)),
-    )
-    handle: int | None = library.painn_create(ctypes.byref(record), isa)
-    if not handle:
-        raise MissingDependencyError(
-            "the compiled kernel could not take this model: not enough memory, or an instruction "
-            "set this CPU lacks."
-        )
-    return handle

@@ -24,7 +24,7 @@ from painn_ase.errors import MissingDependencyError, SpecError, UnsupportedPrope
 from painn_ase.graph.neighbors import NeighborPairs
 from painn_ase.graph.record import AtomGraph
 from painn_ase.kernels.checks import check_against_eager
-from painn_ase.kernels.fused import EnergyForces, FusedEnergy, why_not_fused
+from painn_ase.kernels.fused import EnergyForces, FusedEnergy, Response, why_not_fused
 from painn_ase.kernels.library import best_instruction_set, why_unavailable
 from painn_ase.potential import AtomisticPotential, Prediction
 
@@ -41,8 +41,10 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 _log = logging.getLogger("painn_ase")
 
-#: Quantities of the energy head that the fused kernel gives.
+#: Quantities of the energy head, which :meth:`FusedBackend.compute` gives without torch.
 FUSED_PROPERTIES = frozenset({"energy", "energies", "forces", "stress"})
+#: Quantities of the response heads that the fused kernel gives beside them.
+FUSED_RESPONSE = frozenset({"dipole", "dipole_flux", "polarizability", "polarizability_flux"})
 
 
 @runtime_checkable
@@ -103,9 +105,10 @@ class EagerBackend:
 
 
 class FusedBackend:
-    """Energy, energies, forces and stress by the compiled CPU kernel, the rest by eager.
+    """Energy, forces, stress, dipole, polarizability, fluxes by the CPU kernel; the rest by eager.
 
-    Before the first answer the kernel is compared with eager float64 on a probe structure.
+    Born charges, ∂α/∂r, the Hessian and charges of a head of their own are eager's. Before the
+    first answer the kernel is compared with eager float64 on a probe structure.
 
     Parameters
     ----------
@@ -126,7 +129,10 @@ class FusedBackend:
         self.potential = potential
         self.n_threads = n_threads
         self._energy = FusedEnergy(potential, n_threads=n_threads)
-        self._checked = False
+        self._checked_energy = self._checked_response = False
+        self._response_names = FUSED_RESPONSE
+        if "charges" not in potential.heads:
+            self._response_names |= {"charges"}  # then they are the dipole head's latent ones
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -142,43 +148,57 @@ class FusedBackend:
         dtype = str(self.potential.dtype).removeprefix("torch.")
         return f"{self._energy.instruction_set}, {dtype}"
 
-    def check(self) -> None:
-        """Compare with eager float64 unless that has been done.
+    def check(self, properties: frozenset[str] = FUSED_PROPERTIES) -> None:
+        """Compare with eager float64, unless that has been done, what `properties` rest on.
 
         Raises
         ------
         BackendError
             They disagree.
         """
-        if self._checked:
-            return
-        with self._lock:
-            if not self._checked:
-                check_against_eager(self.potential, self._probe, self.name)
-                self._checked = True
+        energy, response = bool(properties & FUSED_PROPERTIES), properties - FUSED_PROPERTIES
+        if energy and not self._checked_energy:
+            with self._lock:
+                check_against_eager(self.potential, self._alone, self.name, ("energies", "forces"))
+                self._checked_energy = True
+        if response and not self._checked_response:
+            with self._lock:
+                mine = self._response_names & set(self.potential.properties)
+                check_against_eager(self.potential, self._alone, self.name, mine)
+                self._checked_response = True
 
-    def _probe(self, graph: AtomGraph) -> Prediction:
-        return _as_prediction(
-            FusedEnergy(self.potential, n_threads=self.n_threads).compute_graph(graph),
-            frozenset({"energies", "forces"}),
-            graph,
+    def _alone(
+        self, graph: AtomGraph, wanted: frozenset[str], velocities: Tensor | None
+    ) -> Prediction:
+        """What the kernel gives of `wanted`, unchecked."""
+        derivatives = bool(wanted & {"forces", "stress"})
+        heads = {name.partition("_")[0] for name in wanted & FUSED_RESPONSE}
+        if "charges" in wanted & self._response_names:
+            heads.add("dipole")
+        if not heads:
+            answer = self._energy.compute_graph(graph, derivatives=derivatives)
+            return _as_prediction(answer, Response(), wanted, graph)
+        moving = None
+        if wanted & {"dipole_flux", "polarizability_flux"} and velocities is not None:
+            moving = velocities.detach().numpy()
+        answer, response = self._energy.compute_response(
+            graph, heads, moving, derivatives=derivatives
         )
+        return _as_prediction(answer, response, wanted, graph)
 
     def __call__(
         self, graph: AtomGraph, properties: Collection[str], velocities: Tensor | None = None
     ) -> Prediction:
         """The requested quantities; see :class:`~painn_ase.potential.AtomisticPotential`."""
         wanted = frozenset(properties)
-        mine = wanted & FUSED_PROPERTIES
-        rest = wanted - FUSED_PROPERTIES
         self.potential.check_properties(wanted, graph.pbc, graph.n_systems)
+        mine = wanted & (FUSED_PROPERTIES | self._response_names)
+        rest = wanted - mine
         if not mine or graph.device.type != "cpu" or "hessian" in rest:
             # A Hessian needs the forces with their graph, so eager has them anyway.
             return self.potential(graph, wanted, velocities)  # type: ignore[no-any-return]
-        self.check()
-        derivatives = bool(mine & {"forces", "stress"})
-        answer = self._energy.compute_graph(graph, derivatives=derivatives)
-        prediction = _as_prediction(answer, mine, graph)
+        self.check(mine)
+        prediction = self._alone(graph, mine, velocities)
         if not rest:
             return prediction
         others = self.potential(graph, rest, velocities)
@@ -199,23 +219,26 @@ class FusedBackend:
         ------
         BackendError, UnknownElementError, GeometryError
         """
-        self.check()
+        if not self._checked_energy:
+            self.check()
         return self._energy.compute(positions, numbers, cell, pairs, derivatives=derivatives)
 
 
-def _as_prediction(answer: EnergyForces, wanted: frozenset[str], graph: AtomGraph) -> Prediction:
+def _as_prediction(
+    answer: EnergyForces, response: Response, wanted: frozenset[str], graph: AtomGraph
+) -> Prediction:
     """The kernel's arrays as the tensors asked for."""
-    out: dict[str, Tensor] = {}
-    if "energy" in wanted:
-        out["energy"] = torch.from_numpy(answer.energy)
-    if "energies" in wanted:
-        out["energies"] = torch.from_numpy(answer.energies)
-    if "forces" in wanted and answer.forces is not None:
-        out["forces"] = torch.from_numpy(answer.forces)
-    if "stress" in wanted and answer.virial is not None:
-        virial = torch.from_numpy(answer.virial)
+    arrays = {**vars(answer), **vars(response)}
+    virial = arrays.pop("virial")
+    out = {
+        name: torch.from_numpy(np.ascontiguousarray(array))
+        for name, array in arrays.items()
+        if name in wanted and array is not None
+    }
+    if "stress" in wanted and virial is not None:
+        tensor = torch.from_numpy(virial)
         volume = torch.linalg.det(graph.cell).abs().reshape(-1, 1, 1)
-        out["stress"] = 0.5 * (virial + virial.mT) / volume
+        out["stress"] = 0.5 * (tensor + tensor.mT) / volume
     return Prediction(**out)
 
 
@@ -223,9 +246,7 @@ def available_backends() -> tuple[BackendStatus, ...]:
     """What can run on this machine, fastest first, with the reason where something cannot."""
     reason = why_unavailable()
     if reason is None:
-        fused = BackendStatus(
-            "fused", True, f"CPU kernel, {best_instruction_set()}: energy, forces, stress"
-        )
+        fused = BackendStatus("fused", True, f"CPU kernel, {best_instruction_set()}")
     else:
         fused = BackendStatus("fused", False, reason)
     return fused, BackendStatus("eager", True, "torch: every quantity, CPU and CUDA")

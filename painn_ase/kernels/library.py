@@ -14,8 +14,11 @@ from painn_ase.errors import MissingDependencyError
 
 __all__ = [
     "INSTRUCTION_SETS",
+    "MAX_STACKS",
     "STAGES",
     "ModelRecord",
+    "OutputRecord",
+    "StackRecord",
     "TaskRecord",
     "best_instruction_set",
     "load_library",
@@ -32,12 +35,39 @@ STAGES = (
     "pairs, backward",
     "atoms, backward",
     "forces",
+    "rates of change",
+    "response heads",
 )
-_ABI_VERSION = 1
-_N_SECONDS = 8
+#: Gated stacks a model may have: dipole and polarizability.
+MAX_STACKS = 2
+_ABI_VERSION = 2
 
 _doubles = ctypes.POINTER(ctypes.c_double)
 _ints = ctypes.POINTER(ctypes.c_int32)
+
+
+class StackRecord(ctypes.Structure):
+    """``PainnStack`` of csrc/abi.h."""
+
+    _fields_ = (
+        ("n_hidden", ctypes.c_int32),
+        ("n_scalars", ctypes.c_int32),
+        ("n_vectors", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+        ("epsilon", ctypes.c_double),
+        ("tensors", ctypes.POINTER(_doubles)),
+    )
+
+
+class OutputRecord(ctypes.Structure):
+    """``PainnStackOutput`` of csrc/abi.h."""
+
+    _fields_ = (
+        ("scalars", ctypes.c_void_p),
+        ("vectors", ctypes.c_void_p),
+        ("scalar_rates", ctypes.c_void_p),
+        ("vector_rates", ctypes.c_void_p),
+    )
 
 
 class ModelRecord(ctypes.Structure):
@@ -60,6 +90,9 @@ class ModelRecord(ctypes.Structure):
         ("widths", _doubles),
         ("reference", _doubles),
         ("tensors", ctypes.POINTER(_doubles)),
+        ("n_stacks", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+        ("stacks", ctypes.POINTER(StackRecord)),
     )
 
 
@@ -82,6 +115,10 @@ class TaskRecord(ctypes.Structure):
         ("forces", ctypes.c_void_p),
         ("virial", ctypes.c_void_p),
         ("seconds", ctypes.c_void_p),
+        ("velocities", ctypes.c_void_p),
+        ("stacks", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+        ("outputs", OutputRecord * MAX_STACKS),
     )
 
 

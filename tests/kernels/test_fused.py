@@ -19,7 +19,14 @@ from painn_ase.graph import AtomGraph, VerletList, collate, from_ase, neighbor_p
 from painn_ase.kernels import FusedBackend, FusedEnergy
 from painn_ase.kernels.library import INSTRUCTION_SETS, load_library, why_unavailable
 from painn_ase.potential import AtomisticPotential
-from painn_ase.spec import EnergySpec, HeadsSpec, ModelSpec, PaiNNSpec
+from painn_ase.spec import (
+    DipoleSpec,
+    EnergySpec,
+    HeadsSpec,
+    ModelSpec,
+    PaiNNSpec,
+    PolarizabilitySpec,
+)
 from painn_ase.testing import TOLERANCES, random_potential
 
 pytestmark = pytest.mark.skipif(
@@ -89,6 +96,46 @@ def potentials(draw: st.DrawFn) -> AtomisticPotential:
 
 
 @st.composite
+def response_potentials(draw: st.DrawFn) -> AtomisticPotential:
+    """Random potentials with energy, dipole and polarizability heads of both kinds."""
+    n_hidden = draw(st.sampled_from([None, 5, 24]))
+    epsilon = draw(st.sampled_from([1e-4, 1e-2]))
+    local = draw(st.booleans())
+    isotropic = draw(st.sampled_from([(), (0.1, 0.2, 0.3)]))
+    dipole = DipoleSpec(
+        kind="local" if local else "latent_charge",
+        n_hidden=n_hidden,
+        rank=draw(st.integers(1, 3)),
+        scale=draw(st.sampled_from([1.0, 0.3])),
+        gate_epsilon=epsilon,
+    )
+    polarizability = PolarizabilitySpec(
+        kind="local" if local else "latent_position",
+        n_hidden=n_hidden,
+        rank=draw(st.integers(1, 5)),
+        scale=draw(st.sampled_from([1.0, 0.3])),
+        isotropic=isotropic,
+        gate_epsilon=epsilon,
+        origin=draw(st.sampled_from(["center_of_mass", "coordinates"])),
+    )
+    spec = ModelSpec(
+        elements=ELEMENTS,
+        representation=PaiNNSpec(
+            n_features=draw(st.sampled_from([8, 24, 40])),
+            n_interactions=draw(st.integers(1, 3)),
+            n_rbf=draw(st.sampled_from([5, 20])),
+            cutoff=4.0,
+            epsilon=1e-4,
+        ),
+        heads=HeadsSpec(energy=EnergySpec(), dipole=dipole, polarizability=polarizability),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(draw(st.integers(0, 10_000)))
+        potential = AtomisticPotential(spec)
+    return potential.to(draw(st.sampled_from(DTYPES))).eval().requires_grad_(False)
+
+
+@st.composite
 def structures(draw: st.DrawFn) -> Atoms:
     """Molecules, wires, slabs and crystals, also smaller than the cutoff and left-handed."""
     numbers = draw(st.lists(st.sampled_from(ELEMENTS), min_size=1, max_size=9))
@@ -121,6 +168,70 @@ def test_a_batch_on_any_number_of_threads_equals_eager(
 ) -> None:
     graph = collate([from_ase(atoms, potential.cutoff) for atoms in batch])
     agrees_with_eager(FusedEnergy(potential, n_threads=n_threads), potential, graph)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    potential=response_potentials(),
+    batch=st.lists(structures(), min_size=1, max_size=3),
+    n_threads=st.sampled_from([1, 2]),
+    seed=st.integers(0, 10_000),
+)
+def test_dipole_polarizability_and_their_fluxes_equal_eager(
+    potential: AtomisticPotential, batch: list[Atoms], n_threads: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    for atoms in batch:
+        atoms.pbc = atoms.pbc & (potential.spec.heads.dipole.kind == "local")
+    graph = collate(
+        [from_ase(a, potential.cutoff, charge=float(rng.integers(-1, 2))) for a in batch]
+    )
+    velocities = torch.from_numpy(rng.normal(size=(graph.n_atoms, 3)))
+    names = ("energy", "forces", "dipole", "dipole_flux", "polarizability", "polarizability_flux")
+    truth = copy.deepcopy(potential).double()(graph, names, velocities)
+    answer = FusedBackend(potential, n_threads=n_threads)(graph, names, velocities)
+    for name in names:
+        given, expected = getattr(answer, name).numpy(), getattr(truth, name).numpy()
+        assert close(given, expected, potential.dtype), name
+    if potential.spec.heads.dipole.kind == "latent_charge":
+        charges = FusedBackend(potential)(graph, ("charges",)).charges
+        expected = copy.deepcopy(potential).double()(graph, ("charges",)).charges
+        assert close(charges.numpy(), expected.numpy(), potential.dtype)
+
+
+def test_fluxes_are_time_derivatives() -> None:
+    potential = random_potential(
+        24, 3, cutoff=4.0, heads=("energy", "dipole", "polarizability"), dtype=torch.float64
+    )
+    backend, atoms = FusedBackend(potential), ethanol()
+    velocities = np.random.default_rng(0).normal(size=(9, 3))
+    names = ("dipole", "polarizability", "dipole_flux", "polarizability_flux")
+    rates = backend(from_ase(atoms, 4.0), names, torch.from_numpy(velocities))
+    step = 1e-5
+    ends = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions += sign * step * velocities
+        ends.append(backend(from_ase(moved, 4.0), names[:2]))
+    for name in names[:2]:
+        slope = (getattr(ends[0], name) - getattr(ends[1], name)) / (2 * step)
+        torch.testing.assert_close(slope, getattr(rates, f"{name}_flux"), rtol=1e-6, atol=1e-7)
+
+
+def test_a_model_without_an_energy_gives_its_dipole() -> None:
+    potential = random_potential(16, 2, heads=("dipole",), dtype=torch.float64)
+    graph = from_ase(ethanol(), 5.0)
+    dipole = FusedBackend(potential)(graph, ("dipole",)).dipole
+    torch.testing.assert_close(dipole, potential(graph, ("dipole",)).dipole, rtol=1e-10, atol=1e-11)
+
+
+def test_asking_for_a_response_leaves_the_next_plain_step_as_it_was() -> None:
+    potential = random_potential(16, 3, heads=("energy", "dipole"))
+    backend, graph = FusedBackend(potential), from_ase(ethanol(), 5.0)
+    velocities = torch.ones((9, 3), dtype=torch.float64)
+    before = backend(graph, ("forces",)).forces
+    backend(graph, ("forces", "dipole", "dipole_flux"), velocities)
+    assert torch.equal(backend(graph, ("forces",)).forces, before)
 
 
 @pytest.mark.parametrize("isa", USABLE)

@@ -13,10 +13,19 @@
 #endif
 
 // Raised with every change of the records below; Python refuses a library that answers otherwise.
-#define PAINN_ABI_VERSION 1
+#define PAINN_ABI_VERSION 2
 #define PAINN_STAGES 8
+#define PAINN_MAX_STACKS 2
 
 extern "C" {
+
+// A stack of two gated blocks: (F, F) -> (n_hidden, n_hidden) -> (n_scalars, n_vectors). Tensors of
+// each block: vector_mix w, context.0 w, b, context.2 w, b.
+struct PainnStack {
+  int32_t n_hidden, n_scalars, n_vectors, reserved;
+  double epsilon;
+  const double* const* tensors;
+};
 
 // A model: sizes and weights. Tensors are row-major float64 as torch.nn.Linear stores them
 // (out, in), in this order: embedding; for each block filter weight, bias; for each block
@@ -34,6 +43,16 @@ struct PainnModel {
   const double* widths;     // (n_rbf,) of the Gaussians
   const double* reference;  // (n_elements,) reference energies
   const double* const* tensors;
+  int32_t n_stacks, reserved;
+  const PainnStack* stacks;
+};
+
+// What a stack says of each atom, and how fast it changes; the rates need velocities.
+struct PainnStackOutput {
+  double* scalars;       // (n_atoms, n_scalars)
+  double* vectors;       // (n_atoms, 3, n_vectors)
+  double* scalar_rates;  // as scalars
+  double* vector_rates;  // as vectors
 };
 
 // One evaluation of one or many structures. Every pair stands once; pairs are sorted by idx_i.
@@ -51,6 +70,10 @@ struct PainnTask {
   double* forces;           // (n_atoms, 3)
   double* virial;           // (n_systems, 3, 3), dE/d strain
   double* seconds;          // (PAINN_STAGES,) wall time per stage added up, or null
+  const double* velocities; // (n_atoms, 3) where rates are wanted, or null
+  int32_t stacks;           // bit k: evaluate stack k
+  int32_t reserved;
+  PainnStackOutput outputs[PAINN_MAX_STACKS];
 };
 
 }  // extern "C"

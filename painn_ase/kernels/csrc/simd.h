@@ -5,6 +5,8 @@
 // linker keeps one copy of an inline function, and it could keep the one an older CPU cannot run.
 #ifndef PAINN_SIMD_H
 #define PAINN_SIMD_H
+#include <stddef.h>
+
 #include <cmath>
 #include <cstdint>
 #include <cstring>

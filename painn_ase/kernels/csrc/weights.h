@@ -1,84 +1,11 @@
-// A model's weights, padded to whole vectors and packed for the products of both passes.
-//
-// Padding channels hold zeros everywhere and stay zero through the network, so any width works.
+// A model's weights, packed once, and the first block's products of element and filter.
 #ifndef PAINN_WEIGHTS_H
 #define PAINN_WEIGHTS_H
 #include "abi.h"
 #include "basis.h"
+#include "heads.h"
 
 namespace {
-
-template <class T>
-PAINN_INLINE int padded(int n) {
-  return (n + lanes<T> - 1) / lanes<T> * lanes<T>;
-}
-
-// Where a padded index lies in an unpadded axis of `sections` parts of `n`; -1 in the padding.
-struct Axis {
-  int n, n_padded, sections;
-  int size() const { return n_padded * sections; }
-  int operator()(int index) const {
-    const int section = index / n_padded, c = index % n_padded;
-    return c < n ? section * n + c : -1;
-  }
-};
-
-template <class T, class Value>
-Packed<T> pack(const PainnServices& s, int k, int n_columns, int vectors, Value value) {
-  Packed<T> out;
-  out.k = k;
-  out.n_columns = n_columns;
-  out.data = static_cast<T*>(s.allocate(sizeof(T) * size_t(k) * n_columns));
-  if (!out.data) return out;
-  const int width = vectors * lanes<T>;
-  for (int column = 0; column < n_columns; column += width) {
-    const int w = n_columns - column < width ? n_columns - column : width;
-    T* panel = out.data + ptrdiff_t(column) * k;
-    for (int l = 0; l < k; l++)
-      for (int c = 0; c < w; c++) panel[l * w + c] = static_cast<T>(value(l, column + c));
-  }
-  return out;
-}
-
-// x·W^T for W (out, in): the product of the forward pass.
-template <class T>
-Packed<T> pack_forward(const PainnServices& s, const double* w, Axis out, Axis in, int n_in) {
-  return pack<T>(s, in.size(), out.size(), panel_vectors, [=](int l, int c) {
-    const int o = out(c), i = in(l);
-    return o < 0 || i < 0 ? 0. : w[ptrdiff_t(o) * n_in + i];
-  });
-}
-// g·W: the product of the backward pass.
-template <class T>
-Packed<T> pack_backward(const PainnServices& s, const double* w, Axis out, Axis in, int n_in) {
-  return pack<T>(s, out.size(), in.size(), panel_vectors, [=](int l, int c) {
-    const int o = out(l), i = in(c);
-    return o < 0 || i < 0 ? 0. : w[ptrdiff_t(o) * n_in + i];
-  });
-}
-template <class T>
-T* pad_vector(const PainnServices& s, const double* v, Axis axis) {
-  T* out = static_cast<T*>(s.allocate(sizeof(T) * axis.size()));
-  for (int c = 0; out && c < axis.size(); c++) out[c] = axis(c) < 0 ? T(0) : T(v[axis(c)]);
-  return out;
-}
-
-template <class T>
-struct Linear {
-  Packed<T> forward, backward;
-  T* bias = nullptr;
-  void build(const PainnServices& s, const double* w, const double* b, Axis out, Axis in) {
-    forward = pack_forward<T>(s, w, out, in, in.n * in.sections);
-    backward = pack_backward<T>(s, w, out, in, in.n * in.sections);
-    bias = b ? pad_vector<T>(s, b, out) : nullptr;
-  }
-  bool complete() const { return forward.data && backward.data; }
-  void free(const PainnServices& s) {
-    s.release(forward.data);
-    s.release(backward.data);
-    s.release(bias);
-  }
-};
 
 // One interaction and mixing block.
 template <class T>
@@ -88,7 +15,8 @@ struct Block {
   Linear<T> vectors;             // F → 2F
   Linear<T> mix0;                // forward holds the q half; backward both halves
   Packed<T> mix0_norm;           // the half of mix0 that reads |V|
-  Linear<T> mix2;                // F → 3F, in the last block 2F (a, c)
+  Linear<T> mix2;                // F → 3F (a, b, c)
+  Linear<T> mix2_short;          // of the last block: F → 2F (a, c), where nobody reads vectors
 };
 
 // The first block sees only the elements: message sums factor into sums of the basis per element
@@ -112,6 +40,8 @@ struct Weights {
   int* hidden = nullptr;           // their padded widths
   T* energy_out = nullptr;         // (last hidden,)
   double energy_bias = 0.;
+  int n_stacks = 0, widest_stack = 0;
+  GatedStack<T> stacks[PAINN_MAX_STACKS] = {};
   bool complete = false;
 };
 
@@ -172,11 +102,8 @@ void build_block(Weights<T>& w, const PainnServices& s, const PainnModel& m, int
   s.release(b.mix0.forward.data);
   b.mix0.forward = pack_forward<T>(s, t[5], one, one, 2 * f0);
   b.mix0_norm = pack_forward<T>(s, t[5] + f0, one, one, 2 * f0);
-  if (k + 1 < w.n_blocks) {
-    b.mix2.build(s, t[7], t[8], three, one);
-    return;
-  }
-  // Nobody reads the vectors after the last block: keep a and c, drop b.
+  b.mix2.build(s, t[7], t[8], three, one);
+  if (k + 1 < w.n_blocks) return;
   const ptrdiff_t part = ptrdiff_t(f0) * f0;
   double* ac = static_cast<double*>(s.allocate(sizeof(double) * (2 * part + 2 * f0)));
   if (!ac) return;
@@ -184,7 +111,7 @@ void build_block(Weights<T>& w, const PainnServices& s, const PainnModel& m, int
   std::memcpy(ac + part, t[7] + 2 * part, sizeof(double) * part);
   std::memcpy(ac + 2 * part, t[8], sizeof(double) * f0);
   std::memcpy(ac + 2 * part + f0, t[8] + 2 * f0, sizeof(double) * f0);
-  b.mix2.build(s, ac, ac + 2 * part, two, one);
+  b.mix2_short.build(s, ac, ac + 2 * part, two, one);
   s.release(ac);
 }
 
@@ -237,6 +164,29 @@ bool build_energy(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
 }
 
 template <class T>
+bool build_stacks(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
+  w.n_stacks = m.n_stacks;
+  w.widest_stack = w.f;
+  bool complete = true;
+  for (int k = 0; k < m.n_stacks; k++) {
+    const PainnStack& from = m.stacks[k];
+    GatedStack<T>& to = w.stacks[k];
+    const int f = m.n_features, h = from.n_hidden;
+    to.epsilon = T(from.epsilon);
+    complete = build_gated(to.blocks[0], s, from.tensors, GatedSizes{f, f, h, h, f}) && complete;
+    complete = build_gated(to.blocks[1], s, from.tensors + 5,
+                           GatedSizes{h, h, from.n_scalars, from.n_vectors, h}) &&
+               complete;
+    for (const GatedBlock<T>& b : to.blocks) {
+        if (b.s_out > w.widest_stack) w.widest_stack = b.s_out;
+        if (b.v_out > w.widest_stack) w.widest_stack = b.v_out;
+        if (b.hidden > w.widest_stack) w.widest_stack = b.hidden;
+    }
+  }
+  return complete;
+}
+
+template <class T>
 void build_weights(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
   w.f0 = m.n_features;
   w.f = padded<T>(m.n_features);
@@ -260,10 +210,12 @@ void build_weights(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
   for (int k = 0; k < w.n_blocks; k++) build_block(w, s, m, k);
   build_first(w, s, m);
   bool complete = build_energy(w, s, m);
+  complete = build_stacks(w, s, m) && complete;
   for (int k = 0; k < w.n_blocks; k++) {
     const Block<T>& b = w.blocks[k];
     complete = complete && b.filter.data && b.context0.complete() && b.context2.complete() &&
-               b.vectors.complete() && b.mix0.complete() && b.mix0_norm.data && b.mix2.complete();
+               b.vectors.complete() && b.mix0.complete() && b.mix0_norm.data && b.mix2.complete() &&
+               (k + 1 < w.n_blocks || b.mix2_short.complete());
   }
   for (int e = 0; e < m.n_elements; e++) {
     const FirstBlock<T>& b = w.first[e];
@@ -283,6 +235,7 @@ void free_weights(Weights<T>& w, const PainnServices& s) {
     b.vectors.free(s);
     b.mix0.free(s);
     b.mix2.free(s);
+    b.mix2_short.free(s);
   }
   for (int e = 0; w.first && e < w.n_elements; e++) {
     s.release(w.first[e].scalar.data);
@@ -291,6 +244,8 @@ void free_weights(Weights<T>& w, const PainnServices& s) {
     s.release(w.first[e].vector_back.data);
   }
   for (int l = 0; w.energy && l < w.n_hidden; l++) w.energy[l].free(s);
+  for (int k = 0; k < w.n_stacks; k++)
+    for (GatedBlock<T>& b : w.stacks[k].blocks) free_gated(b, s);
   s.release(w.blocks);
   s.release(w.first);
   s.release(w.energy);
