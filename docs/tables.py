@@ -15,6 +15,8 @@ from painn_ase.quantities import QUANTITIES
 __all__ = ["ErrorMessage", "find_error_messages", "write_tables"]
 
 PACKAGE = Path(painn_ase.__file__).parent
+#: Characters below which a message says nothing of its own.
+SHORTEST = 12
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def find_error_messages() -> list[ErrorMessage]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 error = families.get(node.func.id)
                 message = _template(node.args[0]) if error and node.args else ""
-                if error and message.strip("… "):
+                # a message that is all filling passes on another one, which stands elsewhere
+                if error and len(message.replace("…", "")) >= SHORTEST:
                     found.append(ErrorMessage(error, module, message))
     return found
 
