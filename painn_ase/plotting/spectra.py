@@ -102,8 +102,8 @@ def plot_sticks(
 ) -> Axes:
     """Harmonic lines (n_modes, 2) hanging from the baseline of a spectrum already drawn.
 
-    A stick is an area and the curve a density, so only the sticks' heights among themselves mean
-    something: the tallest fills the strip that is opened below the spectrum.
+    Draw them last. A stick is an area and the curve a density, so only the sticks' heights among
+    themselves mean something: the tallest fills the strip that is opened below the spectrum.
     """
     values = np.asarray(sticks, dtype=np.float64).reshape(-1, 2)
     low, high = sorted(ax.get_xlim())
@@ -151,9 +151,10 @@ def plot_experiment(
             raise DataError("the experiment has no area in the range shown; it cannot be scaled")
         scale = ours / theirs
         label = None if label is None else f"{label} (scaled)"
-    ax.plot(
-        part.frequency, part.intensity * scale, color=color, linewidth=0.9, label=label, zorder=1.8
-    )
+    drawn = part.intensity * scale
+    ax.plot(part.frequency, drawn, color=color, linewidth=0.9, label=label, zorder=1.8)
+    low_y, high_y = ax.get_ylim()
+    ax.set_ylim(low_y, max(high_y, 1.05 * float(drawn.max())))
     return ax
 
 

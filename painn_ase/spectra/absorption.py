@@ -149,7 +149,7 @@ def infrared_by_atom(
     Parameters
     ----------
     flux : array-like (n_frames, n_atoms, 3) or (n_runs, n_frames, n_atoms, 3)
-        Z*_i v_i in e·Å/fs, see :func:`atomic_flux`.
+        ``Z*_i v_i`` in e·Å/fs, see :func:`atomic_flux`.
     labels : sequence of n_atoms hashables, optional
         Group of each atom, e.g. its element; by default its index.
     timestep, temperature, volume, estimator, window, depth, resolution, correction, unit
@@ -187,7 +187,7 @@ def group_index(
 
 
 def atomic_flux(born_charges: ArrayLike, velocities: ArrayLike) -> Array:
-    """Each atom's part of the dipole flux, Z*_i v_i (…, n_atoms, 3), in e × the velocity's unit.
+    """Each atom's part of the dipole flux, ``Z*_i v_i`` (…, n_atoms, 3), in e × the velocity's unit.
 
     ``born_charges`` (…, n_atoms, 3, 3) holds ∂μ_a/∂r_ib at [i, a, b]; ``velocities``
     (…, n_atoms, 3), in Å/fs for the spectra here.

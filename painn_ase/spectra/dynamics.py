@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from painn_ase._version import __version__
 from painn_ase.errors import DataError
 from painn_ase.spectra.advice import (
     check_positive,
@@ -142,6 +143,7 @@ def spectrum_from_density(
     if advise:
         warn_about_bands(density, intensity, frequency)
     provenance: dict[str, str | float | int] = {
+        "software": f"painn_ase {__version__}",
         "timestep_fs": float(conditions.timestep),
         "temperature_K": float(conditions.temperature),
         "estimator": density.estimator,

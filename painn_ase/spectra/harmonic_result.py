@@ -102,7 +102,7 @@ class HarmonicResult:
 
     @property
     def reduced_masses(self) -> Array:
-        """Reduced mass of each mode, amu (n_modes,): 1/Σ|∂r/∂Q|²."""
+        """Reduced mass of each mode, amu (n_modes,): ``1/Σ|∂r/∂Q|²``."""
         return np.asarray(1.0 / np.sum(self.modes**2 / self.masses[:, None], axis=(1, 2)))
 
     def infrared_sticks(self) -> Array:

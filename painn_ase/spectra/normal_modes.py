@@ -132,7 +132,7 @@ def overall_motions(masses: Array, positions: Array, periodic: bool) -> Array:
 
 
 def infrared_intensities(born_charges: Array, displacements: Array) -> Array:
-    """Integrated absorption of each mode, km/mol (n_modes,): N_A |∂μ/∂Q|²/(12 ε0 c²)."""
+    """Integrated absorption of each mode, km/mol (n_modes,): ``N_A |∂μ/∂Q|²/(12 ε0 c²)``."""
     slopes = np.einsum(
         "iab,kib->ka", born_charges, displacements.reshape(len(displacements), -1, 3)
     )

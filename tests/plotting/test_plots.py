@@ -92,6 +92,9 @@ def test_experiment_is_scaled_to_the_simulation(
     ours, theirs = ax.get_lines()
     assert np.max(theirs.get_ydata()) == pytest.approx(np.max(ours.get_ydata()), rel=1e-3)
     assert theirs.get_label() == "experiment (scaled)"
+    tall = Spectrum(X, 3.0 * spectrum.intensity)
+    plot_experiment(ax, tall)
+    assert ax.get_ylim()[1] > tall.intensity.max()
     percent = Spectrum(X, 100.0 * 10.0 ** (-bell(1600.0)), unit="% TRANSMITTANCE")
     plot_experiment(ax, percent)
     assert np.max(ax.get_lines()[-1].get_ydata()) == pytest.approx(1.0, rel=1e-6)

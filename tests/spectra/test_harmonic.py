@@ -61,6 +61,13 @@ def test_spectroscopic_water_surface_agrees_with_its_reference(reference: Path) 
     np.testing.assert_allclose(result.raman, record["raman_A4_amu"], rtol=2e-4)
 
 
+def test_water_stands_near_its_experiment(reference: Path) -> None:
+    """K: gas-phase 1595, 3657, 3756 cm⁻¹ (62.5, 2.9, 41.7 km/mol), less anharmonicity."""
+    record = json.loads((reference / "harmonic_water_ps_avila.json").read_text())
+    np.testing.assert_allclose(record["freq_cm1"], [1595.0, 3657.0, 3756.0], rtol=0.06)
+    np.testing.assert_allclose(record["ir_km_mol"], [62.5, 2.9, 41.7], rtol=0.55)
+
+
 def test_diatomic_has_the_textbook_frequency_and_intensity() -> None:
     """D: ω = √(k/μ), A = 974.8801 q²/μ."""
     k, q, masses = 30.0, 0.3, np.array([1.008, 34.97])
