@@ -386,7 +386,7 @@ class PaiNNCalculator(Calculator):
         arrays, cell = atoms.arrays, atoms.cell.array
         if "stress" in wanted:
             self._check_stress(atoms.pbc)
-        with self._lock:
+        with self._lock, torch.inference_mode(False):
             pairs = self._list.update(arrays["numbers"], arrays["positions"], cell, atoms.pbc)
             answer = backend.compute(
                 arrays["positions"],

@@ -89,7 +89,10 @@ def test_order_of_the_edges_does_not_matter() -> None:
 )
 def test_any_batch_agrees_with_its_structures(sizes, periodic) -> None:
     potential = random_potential(8, 1, 4, 3.0, heads=LOCAL, dtype=torch.float64)
-    frames = [random_atoms(n, pbc=p, seed=k) for k, (n, p) in enumerate(zip(sizes, periodic))]
+    frames = [
+        random_atoms(n, pbc=p, seed=k)
+        for k, (n, p) in enumerate(zip(sizes, periodic, strict=False))
+    ]
     graphs = [from_ase(a, 3.0) for a in frames]
     together = potential(collate(graphs), {"energy", "forces"}).split([len(a) for a in frames])
     for graph, part in zip(graphs, together, strict=True):
