@@ -80,7 +80,8 @@ def infrared(
     depth : int, optional
         Frames in a segment, or lags.
     resolution : float, optional
-        Instead of ``depth``: full width at half maximum, cm⁻¹.
+        Instead of ``depth``: full width at half maximum, cm⁻¹. Without either, 10 cm⁻¹, or as
+        much more as it takes to leave an error bar.
     correction : {"harmonic", "standard", "schofield", "none"}
         Quantum correction; the default makes harmonic intensities exact.
     unit : {"molar", "cross_section", "n_alpha", "epsilon2"}, optional
@@ -187,7 +188,7 @@ def group_index(
 
 
 def atomic_flux(born_charges: ArrayLike, velocities: ArrayLike) -> Array:
-    """Each atom's part of the dipole flux, ``Z*_i v_i`` (…, n_atoms, 3), in e × the velocity's unit.
+    """Each atom's part of the dipole flux, ``Z*_i v_i`` (…, n_atoms, 3), in e × that of velocity.
 
     ``born_charges`` (…, n_atoms, 3, 3) holds ∂μ_a/∂r_ib at [i, a, b]; ``velocities``
     (…, n_atoms, 3), in Å/fs for the spectra here.

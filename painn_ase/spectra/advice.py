@@ -61,7 +61,10 @@ def check_positive(value: float, name: str, unit: str) -> float:
 
 def check_temperature(temperature: float) -> float:
     """A positive temperature in kelvin, or DataError."""
-    return check_positive(temperature, "temperature", "kelvin")
+    kelvin = check_positive(temperature, "temperature", "kelvin")
+    if kelvin < 1e-6:
+        raise DataError(f"temperature is {kelvin:g} K; allowed is 1e-6 K and above")
+    return kelvin
 
 
 def warn_about_bands(density: SpectralDensity, intensity: Array, frequency: Array) -> None:
@@ -95,7 +98,10 @@ def warn_about_temperature(temperature: float, measured: object) -> None:
     """Advise where the mean of the temperatures measured along the run is more than 3 % off."""
     if measured is None:
         return
-    mean = float(np.mean(np.asarray(measured, dtype=np.float64)))
+    try:
+        mean = float(np.mean(np.asarray(measured, dtype=np.float64)))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"measured_temperature is no number or array: {error}") from error
     if abs(mean / temperature - 1.0) > 0.03:
         warn(
             f"the run was at {mean:.1f} K, the spectrum is made for {temperature:.1f} K: every "

@@ -146,7 +146,7 @@ def spectral_density(
         Frames in a segment, or lags of the correlation function.
     resolution : float, optional
         Instead of ``depth``: full width at half maximum of a sharp line, cm⁻¹. Without either,
-        10 cm⁻¹, or the best that the runs allow.
+        10 cm⁻¹, or as much more as it takes to leave an error bar.
 
     Raises
     ------
@@ -190,18 +190,30 @@ def _checked_depth(
         wanted = DEFAULT_RESOLUTION if resolution is None else resolution
         depth = depth_for_resolution(window, wanted, stream.timestep, estimator)
         if resolution is None:
-            depth = min(depth, longest)
+            depth = min(depth, _default_longest(stream, estimator))
         elif depth > longest:
             finest = window_fwhm(window, longest, stream.timestep, estimator)
             raise DataError(
                 f"a resolution of {resolution:g} cm^-1 needs {depth} frames in one run, there are "
                 f"{longest}; ask for {finest:.3g} cm^-1 or more, or run longer"
             )
+    if isinstance(depth, bool) or not isinstance(depth, int | np.integer):
+        raise DataError(f"depth must be a whole number of frames, not {depth!r}")
     if not 4 <= depth <= longest:
         raise DataError(
             f"depth is {depth} frames; allowed are 4 to {longest}, the length of one run"
         )
     return int(depth)
+
+
+def _default_longest(stream: ComponentStream, estimator: str) -> int:
+    """Greatest depth taken unasked: one that still leaves an error bar, or well-known lags."""
+    if estimator == "lag":
+        share = stream.n_frames // 2
+    else:
+        # a fifth makes nine half-overlapping segments; runs bring their own independence
+        share = stream.n_frames if stream.n_runs > 1 else stream.n_frames // 5
+    return max(share, 4)
 
 
 def _wavenumbers(n_fft: int, timestep: float) -> Array:

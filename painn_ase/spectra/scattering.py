@@ -38,6 +38,8 @@ _COMPONENTS: dict[str, tuple[float, float]] = {
 _UNIT = "1e-40 m^2/sr/cm^-1"
 #: a frequency-doubled Nd:YAG laser, 532 nm
 _GREEN_LASER = 1e7 / 532.0
+#: below the highest vibrations nothing is left to scatter; a smaller number is a wavelength
+_LOWEST_LASER = 5000.0
 
 
 def raman(
@@ -96,6 +98,11 @@ def raman(
         verlet_timestep=verlet_timestep,
     )
     laser = check_positive(laser_wavenumber, "laser_wavenumber", "cm^-1")
+    if laser < _LOWEST_LASER:
+        raise DataError(
+            f"laser_wavenumber is {laser:g} cm^-1; allowed is {_LOWEST_LASER:g} and above. A "
+            f"wavelength in nm? {laser:g} nm is {1e7 / laser:.1f} cm^-1"
+        )
     if component not in _COMPONENTS:
         raise DataError(f"unknown component {component!r}; allowed are {', '.join(_COMPONENTS)}")
     pairing = (grouped_sum(np.array([0, 1, 1, 1, 1, 1, 1])), 7, 2)

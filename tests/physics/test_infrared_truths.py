@@ -79,7 +79,7 @@ def test_harmonic_diatomic_absorbs_the_same_at_any_temperature(temperature: floa
     amplitude = math.sqrt(2.0) * thermal_speed(mass, temperature)
     flux = np.zeros((len(t), 3))
     flux[:, 2] = charge * amplitude * np.cos(omega(wavenumber) * t)
-    spectrum = infrared(flux=flux, timestep=0.5, temperature=temperature)
+    spectrum = infrared(flux=flux, timestep=0.5, temperature=temperature, resolution=10.0)
     area = spectrum.band_area(2700.0, 3100.0).value
     assert area == pytest.approx(974.8801 * charge**2 / mass, rel=1e-3)
     assert spectrum.peaks()[-1].frequency == pytest.approx(wavenumber, abs=0.1)
@@ -409,7 +409,7 @@ def test_velocity_verlet_frequencies_are_corrected() -> None:
         x, previous = 2.0 * x - previous - (w * dt) ** 2 * x, x
     dipole = np.zeros((len(positions), 3))
     dipole[:, 0] = positions
-    arguments = {"dipole": dipole, "timestep": dt, "temperature": 300.0}
+    arguments = {"dipole": dipole, "timestep": dt, "temperature": 300.0, "resolution": 10.0}
     raw = infrared(**arguments)
     mended = infrared(**arguments, verlet_timestep=dt)
     assert raw.peaks()[-1].frequency == pytest.approx(true + 19.0, abs=1.0)

@@ -222,6 +222,10 @@ def test_advice_is_given(facts: dict, advice: str) -> None:
         ({"flux": NOISE, "estimator": "welch"}, "'segments' and 'lag'"),
         ({"flux": NOISE, "correction": "classic"}, "harmonic"),
         ({"flux": NOISE, "depth": 5000}, "4 to 2000"),
+        ({"flux": NOISE, "depth": 100.5}, "whole number"),
+        ({"flux": NOISE, "depth": "long"}, "whole number"),
+        ({"flux": NOISE, "temperature": 1e-300}, "1e-6 K"),
+        ({"flux": NOISE, "measured_temperature": "hot"}, "measured_temperature"),
         ({"flux": NOISE, "resolution": 1.0}, "run longer"),
         ({"flux": NOISE, "resolution": 50.0, "depth": 10}, "not both"),
         ({"flux": NOISE, "unit": "n_alpha"}, "volume"),
@@ -236,6 +240,15 @@ def test_what_does_not_fit_is_refused_with_the_remedy(arguments: dict, message: 
         infrared(**{"timestep": 1.0, "temperature": 300.0, **arguments})
 
 
+@pytest.mark.filterwarnings("error::painn_ase.errors.PaiNNWarning")
+def test_a_short_run_has_error_bars_unasked() -> None:
+    t = np.arange(3000)[:, None]
+    flux = np.cos(1000.0 * invcm_to_radians_per_fs * t) * np.ones(3)
+    spectrum = infrared(flux=flux, timestep=1.0, temperature=300.0)
+    assert spectrum.error is not None
+    assert spectrum.fwhm == pytest.approx(1.4406 * 33356.41 / 600.0, rel=1e-3)
+
+
 def test_broken_frames_are_named() -> None:
     broken = NOISE.copy()
     broken[1234, 1] = np.nan
@@ -247,6 +260,8 @@ def test_broken_frames_are_named() -> None:
 def test_raman_and_power_refuse_nonsense() -> None:
     with pytest.raises(DataError, match="unpolarised, iso"):
         raman(flux=np.zeros((20, 3, 3)), timestep=1.0, temperature=300.0, component="hv")
+    with pytest.raises(DataError, match=r"532 nm is 18797\.0"):
+        raman(flux=np.zeros((20, 3, 3)), timestep=1.0, temperature=300.0, laser_wavenumber=532.0)
     with pytest.raises(DataError, match="masses"):
         power(np.zeros((20, 2, 3)), [1.0, -1.0], timestep=1.0)
     with pytest.raises(DataError, match="zero throughout"):
