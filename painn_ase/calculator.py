@@ -7,6 +7,7 @@ No physics in here. What it adds to ASE's base class is a cheap check of whether
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -181,23 +182,27 @@ class PaiNNCalculator(Calculator):
         self._lock = threading.RLock()
 
     @classmethod
-    def from_schnetpack(
-        cls, path: str | Path, *, import_options: Mapping[str, Any] | None = None, **options: Any
-    ) -> PaiNNCalculator:
+    def from_schnetpack(cls, path: str | Path, **options: Any) -> PaiNNCalculator:
         """The calculator of a SchNetPack 2.x PaiNN model; no code from the file is run.
 
         Parameters
         ----------
         path : str or Path
             A ``best_model`` or ``.model`` file.
-        import_options : dict, optional
-            Keywords of :func:`painn_ase.models.schnetpack.load_schnetpack`, units for instance.
         **options
-            Keywords of :class:`PaiNNCalculator`.
+            Keywords of :func:`painn_ase.models.schnetpack.load_schnetpack`, ``energy_unit`` for
+            instance, and of :class:`PaiNNCalculator`.
+
+        Raises
+        ------
+        ModelFileError, SpecError
+            See :func:`painn_ase.models.schnetpack.load_schnetpack`.
         """
         from painn_ase.models.schnetpack import load_schnetpack
 
-        return cls(load_schnetpack(path, **(import_options or {})), **options)
+        importing = inspect.signature(load_schnetpack).parameters.keys() & options.keys()
+        potential = load_schnetpack(path, **{name: options.pop(name) for name in importing})
+        return cls(potential, **options)
 
     @property
     def potential(self) -> AtomisticPotential:
@@ -470,8 +475,8 @@ class StaticPolarizability:
 
     Examples
     --------
-    ``StaticRamanCalculator(atoms, exobj=StaticPolarizability(calc)).run()``, then
-    ``PlaczekStatic(atoms)``, both from :mod:`ase.vibrations`.
+    ``StaticRamanCalculator(atoms, StaticPolarizability(calc)).run()`` from
+    :mod:`ase.vibrations.raman`, then ``PlaczekStatic(atoms)`` from :mod:`ase.vibrations.placzek`.
     """
 
     def __init__(self, calculator: PaiNNCalculator) -> None:
