@@ -37,8 +37,7 @@ def build_painn_ase(backend: str, device: str, dtype: torch.dtype) -> Calculator
     model = random_potential(
         n_features=N_FEATURES, n_interactions=N_INTERACTIONS, n_rbf=N_RBF, cutoff=CUTOFF
     )
-    options = {} if backend == "auto" else {"backend": backend}
-    return PaiNNCalculator(model, device=device, dtype=dtype, **options)
+    return PaiNNCalculator(model, device=device, dtype=dtype, backend=backend)
 
 
 def build_schnetpack(variant: str, device: str, dtype: torch.dtype) -> Calculator:
@@ -115,7 +114,8 @@ def main() -> None:
     parser.add_argument("--answers", type=int, required=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    calculator = build_calculator(options.contender, options.device, getattr(torch, options.dtype))
+    dtype = getattr(torch, options.dtype)
+    calculator = build_calculator(options.contender, options.device, dtype)
     start: Atoms | None = None
     with os.fdopen(options.answers, "w", buffering=1) as answers:
         for line in sys.stdin:
@@ -123,6 +123,8 @@ def main() -> None:
             answer: dict[str, Any]
             if "system" in request:
                 start = build_system(request["system"])
+                # SchNetPack's skin list cannot change size, so everybody starts afresh
+                calculator = build_calculator(options.contender, options.device, dtype)
                 run_block(start, calculator, 1)
                 answer = {"ready": request["system"], "versions": versions()}
             elif start is None:
