@@ -134,7 +134,7 @@ def read_model_spec(model: str | Path) -> ModelSpec:
     try:
         header = json.loads(metadata[_KEY])
         return _spec_from_header(header)
-    except (json.JSONDecodeError, RecursionError, SpecError) as error:
+    except (ValueError, RecursionError) as error:  # SpecError is a ValueError, as is all of JSON's
         raise ModelFileError(f"{path}: the header is damaged or foreign. {error}") from error
 
 

@@ -286,7 +286,7 @@ def read_config(path: str | Path) -> TrainConfig:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise SpecError(f"cannot read the configuration {path}: {error}.") from error
     config: TrainConfig = from_dict(TrainConfig, _parse_toml(path, text), str(path))
     data = config.data
@@ -307,5 +307,5 @@ def _parse_toml(path: Path, text: str) -> dict[str, Any]:
             ) from error
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and nests beyond Python's limits
         raise SpecError(f"{path} is not valid TOML: {error}.") from error

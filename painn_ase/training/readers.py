@@ -20,6 +20,7 @@ from ase.io import iread
 from painn_ase import units as u
 from painn_ase.errors import DataError
 from painn_ase.training.frames import LABELS, FloatArray, Frame
+from painn_ase.trajectory.frames import check_atom_counts
 
 __all__ = ["KeysSpec", "UnitsSpec", "read_frames"]
 
@@ -187,6 +188,7 @@ def _ase_records(path: Path) -> Iterator[_Record]:
     """Frames of any format ASE reads; the values are info, arrays and calculator results."""
     file_format = "extxyz" if path.suffix in (".xyz", ".extxyz") else None
     try:
+        check_atom_counts(path)
         for atoms in iread(str(path), index=":", format=file_format):
             results = atoms.calc.results if atoms.calc is not None else {}
             arrays = {k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
@@ -213,10 +215,14 @@ def _npz_records(path: Path, keys: KeysSpec) -> Iterator[_Record]:
     """Frames of one archive of arrays with the frames along the first axis."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
+            # A member that is no array comes out as bytes.
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
+    except Exception as error:  # zipfile and NumPy's header parser raise many unrelated classes
         raise DataError(f"{path} is not a readable .npz file without pickles: {error}") from error
     found = {what: _npz_array(path, arrays, what, keys) for what in _NPZ_NAMES}
+    for what, array in found.items():
+        if array is not None and array.dtype.kind not in "fiu":
+            raise DataError(f"{path}: {what} holds {array.dtype} values, not real numbers.")
     positions, numbers = found["positions"], found["numbers"]
     if positions is None or numbers is None or positions.ndim != 3:
         raise DataError(
@@ -224,15 +230,21 @@ def _npz_records(path: Path, keys: KeysSpec) -> Iterator[_Record]:
             f"{_listing(arrays)}. Name them in [data.keys] positions and numbers."
         )
     n_frames = len(positions)
-    numbers = np.broadcast_to(numbers, (n_frames, positions.shape[1]))
     cells = found["cell"]
+    try:
+        numbers = np.broadcast_to(numbers, (n_frames, positions.shape[1]))
+        cells = None if cells is None else np.broadcast_to(cells, (n_frames, 3, 3))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: atomic numbers or cells do not fit positions {positions.shape}: {error}."
+        ) from error
     for name in (*LABELS, "charge"):
         value = found[name]
         if value is not None and len(value) != n_frames:
             raise DataError(f"{path}: {name} has {len(value)} entries for {n_frames} frames.")
     for n in range(n_frames):
         real = numbers[n] > 0  # rows padded to the largest structure carry the number 0
-        cell = None if cells is None else np.broadcast_to(cells, (n_frames, 3, 3))[n]
+        cell = None if cells is None else cells[n]
         values = {}
         for name in (*LABELS, "charge"):
             if (array := found[name]) is not None:

@@ -13,10 +13,11 @@ from ase import Atoms
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.reader import TrajectoryReader
 
-__all__ = ["HDF5_SUFFIXES", "export_extxyz", "iterate_frames"]
+__all__ = ["HDF5_SUFFIXES", "check_atom_counts", "export_extxyz", "iterate_frames"]
 
 #: File names that mean HDF5.
 HDF5_SUFFIXES = (".h5", ".h5md", ".hdf5")
+_XYZ_SUFFIXES = (".xyz", ".extxyz")
 
 
 def iterate_frames(path: str | Path, stride: int = 1) -> Iterator[Atoms]:
@@ -58,6 +59,7 @@ def iterate_frames(path: str | Path, stride: int = 1) -> Iterator[Atoms]:
 def _guarded(path: Path) -> Iterator[Atoms]:
     """ASE's frames of a file, with whatever its parsers raise turned into our error."""
     n_read = 0
+    check_atom_counts(path)
     try:
         for atoms in ase.io.iread(path, index=":"):
             yield atoms
@@ -69,6 +71,34 @@ def _guarded(path: Path) -> Iterator[Atoms]:
             f"{path} cannot be read after frame {n_read} ({type(error).__name__}: {error}). It may "
             "be truncated or of a format ASE does not know."
         ) from error
+
+
+def check_atom_counts(path: Path) -> None:
+    """Look through an xyz file for a frame that claims more atoms than the file has lines.
+
+    ASE reads as many lines as a frame claims to have, which can take for ever. Files of other
+    formats are not looked at.
+
+    Raises
+    ------
+    TrajectoryError
+        When there is one; a file that is broken otherwise is left to ASE.
+    """
+    if path.suffix.lower() not in _XYZ_SUFFIXES:
+        return
+    with open(path, "rb") as file:
+        while (line := file.readline()).strip():
+            try:
+                n_atoms = int(line)
+            except ValueError:  # "VEC" lines after a frame, or nothing ASE could read either
+                continue
+            file.readline()
+            for n in range(n_atoms):
+                if not file.readline():
+                    raise TrajectoryError(
+                        f"{path}: a frame claims {line.decode(errors='replace').strip()[:40]} "
+                        f"atoms, the file ends after {n}. It is truncated or damaged."
+                    )
 
 
 def export_extxyz(source: str | Path, target: str | Path, stride: int = 1) -> int:

@@ -72,7 +72,7 @@ class TrajectoryReader:
             try:
                 self._raw = JournaledFile(self.path, "r")
                 self._file = h5py.File(self._raw, "r")
-                if "h5md" not in self._file:
+                if not isinstance(self._file.get("h5md"), h5py.Group):
                     raise TrajectoryError(
                         f"{self.path} is an HDF5 file but not H5MD: the group 'h5md' is missing."
                     )
@@ -250,7 +250,7 @@ class TrajectoryReader:
         numbers = np.atleast_1d(_whole(_dataset(group, "species"))).astype(np.int64)
         if numbers.ndim != 1 or not len(numbers) or numbers.min() < 1 or numbers.max() > 118:
             raise TrajectoryError(f"{self.path}: species are not atomic numbers 1..118.")
-        record = self._file.get("parameters/painn_ase")
+        record = _group(self._file, "parameters/painn_ase")
         copies = None
         if record is not None and "n_replicas" in record.attrs:
             copies = int(record.attrs["n_replicas"])
@@ -264,16 +264,19 @@ class TrajectoryReader:
         if masses.shape != numbers.shape:
             raise TrajectoryError(f"{self.path}: {len(masses)} masses for {len(numbers)} atoms.")
         n_atoms = len(numbers) // (copies or 1)
-        boundary = [str(_text(b)) for b in np.atleast_1d(group["box"].attrs["boundary"])]
+        box = _group(group, "box")
+        if box is None:
+            raise TrajectoryError(f"{self.path}: '{group.name}/box' is missing.")
+        boundary = [str(_text(b)) for b in np.atleast_1d(box.attrs["boundary"])]
         if len(boundary) != 3:
             raise TrajectoryError(f"{self.path}: boundary {boundary} is not three-dimensional.")
         pbc = tuple(b == "periodic" for b in boundary)
         cell = np.zeros((3, 3))
         if record is not None and "cell" in record.attrs:
             cell = np.asarray(record.attrs["cell"], dtype=np.float64).reshape(3, 3)
-        edges = group["box"].get("edges")
+        edges = box.get("edges")
         if isinstance(edges, h5py.Dataset):
-            values = np.asarray(_whole(_dataset(group["box"], "edges")), dtype=np.float64)
+            values = np.asarray(_whole(_dataset(box, "edges")), dtype=np.float64)
             unit = _text(edges.attrs.get("unit", "Angstrom"))
             values = values * unit_factor(unit, f"{self.path}: box/edges")
             cell = np.diag(values) if values.ndim == 1 else values.reshape(3, 3)
@@ -287,7 +290,7 @@ class TrajectoryReader:
 
     def _read_provenance(self) -> dict[str, Any]:
         assert self._file is not None
-        record = self._file.get("parameters/painn_ase")
+        record = _group(self._file, "parameters/painn_ase")
         if record is None:
             return {}
         texts = {k: v for k, v in record.attrs.items() if k.startswith("provenance_")}
@@ -301,8 +304,8 @@ class TrajectoryReader:
         found = {}
         for channel in CHANNELS.values():
             at = channel.path.replace("particles/all", self._particles.name.lstrip("/"), 1)
-            group = self._file.get(at)
-            if isinstance(group, h5py.Group) and "value" in group:
+            group = _group(self._file, at)
+            if group is not None and "value" in group:
                 found[channel.name] = self._read_element(channel, group)
         return found
 
@@ -367,14 +370,27 @@ _OF_ATOMS = {"positions", "velocities", "cell", *_RESULTS.values()}
 
 def _particle_group(file: h5py.File) -> h5py.Group:
     """The particles of the file: the group ``all``, else the only one there is."""
-    groups = file["particles"]
-    if "all" in groups:
-        return groups["all"]
-    if len(groups) != 1:
+    groups = _group(file, "particles")
+    names = [] if groups is None else list(groups)
+    name = "all" if "all" in names or len(names) != 1 else names[0]
+    if groups is None or (particles := _group(groups, name)) is None:
         raise TrajectoryError(
-            f"{file.filename}: particle groups {', '.join(groups)}; expected one called 'all'."
+            f"{file.filename}: particle groups {', '.join(names) or 'missing'}; expected one "
+            "called 'all'."
         )
-    return next(iter(groups.values()))
+    return particles
+
+
+def _group(parent: h5py.Group, path: str) -> h5py.Group | None:
+    """A group that lies in this file, or None; links to elsewhere are not followed."""
+    for name in path.split("/"):
+        # Asking a dataset for a name would compare it with every number in it.
+        if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+            return None
+        parent = parent[name]
+        if not isinstance(parent, h5py.Group):
+            return None
+    return parent
 
 
 def _dataset(group: h5py.Group, key: str) -> h5py.Dataset:
