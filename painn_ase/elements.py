@@ -1,4 +1,4 @@
-"""Symbols and standard masses of the elements, read from ASE once so that lower rooms need no ASE."""
+"""Symbols and standard masses of the elements; read from ASE here, so that rooms below need not."""
 
 from __future__ import annotations
 

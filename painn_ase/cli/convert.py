@@ -59,8 +59,9 @@ def convert_schnetpack(
     SchNetPack need not be installed, and no code in the file is run. Results are SchNetPack's to
     rounding; what has no exact counterpart is refused with the reason.
 
-    The file does not hold its units. They stand in the `config.yaml` of the training run
-    (`data.distance_unit`, `data.property_units`) and have to be given here.
+    The file does not hold its units. Without the options here they are read from the training
+    run's `config.yaml` beside it; failing that, energy and length are taken in kcal/mol and
+    Angstrom, SchNetPack's own defaults, with a warning.
     """
     from painn_ase.cli.card import print_card
     from painn_ase.errors import ModelFileError

@@ -7,19 +7,24 @@ become ours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from ase import units as _ase
 from torch import Tensor
 
 from painn_ase.elements import SYMBOLS
 from painn_ase.errors import ModelFileError, SpecError
 from painn_ase.models.schnetpack_record import SchNetPackModel, read_model
+from painn_ase.models.schnetpack_units import (
+    DIPOLE_UNITS,
+    ENERGY_UNITS,
+    LENGTH_UNITS,
+    POLARIZABILITY_UNITS,
+    SchNetPackUnits,
+    find_units,
+)
 from painn_ase.models.torch_archive import read_torch_file
 from painn_ase.potential import AtomisticPotential
 from painn_ase.spec import (
@@ -41,54 +46,6 @@ __all__ = [
     "load_schnetpack",
 ]
 
-# ASE's constants, not ours (the two differ by 1e-8): SchNetPack converts with these.
-
-#: Names of energy units and their size in eV.
-ENERGY_UNITS: Mapping[str, float] = {
-    "eV": 1.0,
-    "meV": 1e-3,
-    "kcal/mol": _ase.kcal / _ase.mol,
-    "kJ/mol": _ase.kJ / _ase.mol,
-    "Hartree": _ase.Hartree,
-    "Ha": _ase.Hartree,
-    "Rydberg": _ase.Rydberg,
-}
-#: Names of length units and their size in Å.
-LENGTH_UNITS: Mapping[str, float] = {
-    "Angstrom": 1.0,
-    "Ang": 1.0,
-    "Å": 1.0,
-    "Bohr": _ase.Bohr,
-    "a0": _ase.Bohr,
-    "nm": _ase.nm,
-}
-#: Names of dipole units and their size in e·Å.
-DIPOLE_UNITS: Mapping[str, float] = {
-    "e*Angstrom": 1.0,
-    "e*Ang": 1.0,
-    "e*Bohr": _ase.Bohr,
-    "e*a0": _ase.Bohr,
-    "Debye": _ase.Debye,
-}
-#: Names of polarizability units and their size in e²Å²/eV.
-POLARIZABILITY_UNITS: Mapping[str, float] = {
-    "e^2*Angstrom^2/eV": 1.0,
-    "Angstrom^3": 1.0 / (_ase.Hartree * _ase.Bohr),
-    "Ang^3": 1.0 / (_ase.Hartree * _ase.Bohr),
-    "Bohr^3": _ase.Bohr**2 / _ase.Hartree,
-    "a0^3": _ase.Bohr**2 / _ase.Hartree,
-}
-
-
-@dataclass(frozen=True)
-class SchNetPackUnits:
-    """Size of a model's units in ASE's: eV, Å, e·Å, e²Å²/eV."""
-
-    energy: float = 1.0
-    length: float = 1.0
-    dipole: float = 1.0
-    polarizability: float = 1.0
-
 
 def load_schnetpack(
     path: str | Path,
@@ -106,8 +63,11 @@ def load_schnetpack(
     Energies, forces, stress, dipole, charges and polarizability are those of SchNetPack to
     rounding. What has no exact counterpart is refused with the reason.
 
-    Such a file does not say its units: they stand in the ``config.yaml`` of the training run
-    (``data.distance_unit``, ``data.property_units``) or with the data set, and have to be given.
+    Such a file does not say its units. Those given here count first; then those in the training
+    run's ``config.yaml`` (``data.distance_unit``, ``data.property_units``) if it lies beside the
+    file as ``config.yaml`` or ``<name>.config.yaml`` (read if PyYAML is installed); then, for
+    energy and length only, SchNetPack's own defaults kcal/mol and Å, with a
+    :class:`~painn_ase.errors.PaiNNWarning`.
 
     Parameters
     ----------
@@ -115,7 +75,7 @@ def load_schnetpack(
     energy_unit, length_unit, dipole_unit, polarizability_unit : str or float
         Units of the model's training data: a name of :data:`ENERGY_UNITS`, :data:`LENGTH_UNITS`,
         :data:`DIPOLE_UNITS`, :data:`POLARIZABILITY_UNITS`, or the unit's size in eV, Å, e·Å,
-        e²Å²/eV. Needed for what the model has; the length always.
+        e²Å²/eV.
     elements : sequence of int or str, optional
         Atomic numbers or symbols of the elements in the training data. The file does not say them
         either; without them the potential takes those with a reference energy in the file, or
@@ -155,8 +115,9 @@ def load_schnetpack(
     file = read_torch_file(path)
     try:
         model = read_model(file.content, energy_key)
-        units, unit_names = _units(
-            model,
+        units, unit_names = find_units(
+            path,
+            _named_quantities(model, energy_key),
             {
                 "length": length_unit,
                 "energy": energy_unit,
@@ -416,42 +377,16 @@ def _times(tensor: Tensor, factor: float) -> Tensor:
 # -- what the file does not say --------------------------------------------------------------------
 
 
-def _units(
-    model: SchNetPackModel, given: Mapping[str, str | float | None]
-) -> tuple[SchNetPackUnits, dict[str, str]]:
-    """Sizes of the model's units, and their names as they were given."""
-    tables = {
-        "length": LENGTH_UNITS,
-        "energy": ENERGY_UNITS,
-        "dipole": DIPOLE_UNITS,
-        "polarizability": POLARIZABILITY_UNITS,
-    }
-    needed = {
+def _named_quantities(model: SchNetPackModel, energy_key: str | None) -> dict[str, str]:
+    """What the model has that carries a unit, under the names of its outputs."""
+    has = {
         "length": True,
         "energy": model.energy is not None,
         "dipole": model.dipole is not None,
         "polarizability": model.polarizability is not None,
     }
-    sizes = {what: _unit_size(what, given[what], tables[what]) for what in tables if needed[what]}
-    return SchNetPackUnits(**sizes), {what: str(given[what]) for what in sizes}
-
-
-def _unit_size(what: str, given: str | float | None, table: Mapping[str, float]) -> float:
-    allowed = ", ".join(repr(name) for name in table)
-    if given is None:
-        raise SpecError(
-            f"{what}_unit is missing: a SchNetPack file does not say its units. Look them up in "
-            "the config.yaml of the training run (data.distance_unit, data.property_units) or "
-            f"with the training data, and give {what}_unit=... as one of {allowed}."
-        )
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    size = float(given) if is_number else table.get(str(given), math.nan)
-    if not 0 < size < math.inf:
-        raise SpecError(
-            f"{what}_unit={given!r} is unknown; allowed are {allowed}, or the unit's size as a "
-            "positive number."
-        )
-    return size
+    own = {"energy": energy_key or "energy"}
+    return {what: own.get(what, what) for what, present in has.items() if present}
 
 
 def _elements(

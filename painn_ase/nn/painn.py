@@ -97,6 +97,15 @@ class Mixing(nn.Module):
         return new_scalars, vectors + gate.unsqueeze(-2) * right
 
 
+def _normal(*shape: int) -> Tensor:
+    """Standard normal numbers; on the meta device (shapes only) nothing is drawn.
+
+    torch draws meta numbers through its compiler stack, whose import costs seconds.
+    """
+    weight = torch.empty(shape)
+    return weight if weight.is_meta else nn.init.normal_(weight)
+
+
 class PaiNN(nn.Module):
     """The network: embedding, then L times interaction and mixing.
 
@@ -114,7 +123,7 @@ class PaiNN(nn.Module):
         n, n_blocks = spec.n_features, spec.n_interactions
         n_filters = 1 if spec.shared_filters else n_blocks
         n_weights = 1 if spec.shared_interactions else n_blocks
-        self.embedding = nn.Embedding(n_elements, n)
+        self.embedding = nn.Embedding(n_elements, n, _weight=_normal(n_elements, n))
         self.radial_basis = build_radial_basis(spec)
         self.cutoff_function = build_cutoff_function(spec)
         widths = (spec.n_rbf, *spec.filter_hidden, 3 * n)

@@ -15,7 +15,7 @@ from schnetpack_files import REFERENCE_FILE, LookAlikes, reference_weights
 from torch import nn
 from torch.nn import functional
 
-from painn_ase.errors import ModelFileError, SpecError
+from painn_ase.errors import ModelFileError, PaiNNWarning, SpecError
 from painn_ase.graph import from_ase
 from painn_ase.heads import Frame
 from painn_ase.models.file import load_model, save_model
@@ -289,16 +289,66 @@ def test_a_dipole_in_debye_becomes_e_angstrom(
 # -- what the file does not say --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("missing", sorted(ALL_UNITS))
-def test_units_are_demanded_never_guessed(
+@pytest.mark.parametrize("missing", ["dipole_unit", "polarizability_unit"])
+def test_units_of_dipole_and_polarizability_are_demanded(
     tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor], missing: str
 ) -> None:
     path = alike.save(alike.potential(weights), tmp_path / "best_model")
     given = {name: unit for name, unit in ALL_UNITS.items() if name != missing}
     with pytest.raises(SpecError, match=rf"{missing} is missing.*config\.yaml"):
         load_schnetpack(path, **given)
-    with pytest.raises(SpecError, match=f"{missing}='furlong' is unknown; allowed are"):
-        load_schnetpack(path, **given, **{missing: "furlong"})
+
+
+@pytest.mark.parametrize("unit", sorted(ALL_UNITS))
+def test_an_unknown_unit_is_refused(
+    tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor], unit: str
+) -> None:
+    path = alike.save(alike.potential(weights), tmp_path / "best_model")
+    with pytest.raises(SpecError, match=f"{unit}='furlong' is unknown; allowed are"):
+        load_schnetpack(path, **ALL_UNITS | {unit: "furlong"})
+
+
+def test_without_any_word_energy_and_length_are_schnetpacks_defaults_and_a_warning_says_so(
+    tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor]
+) -> None:
+    path = alike.save(alike.potential(weights), tmp_path / "best_model")
+    known = {k: v for k, v in ALL_UNITS.items() if k not in ("energy_unit", "length_unit")}
+    with pytest.warns(PaiNNWarning, match=r"energy_unit='kcal/mol'.* assumed"):
+        silent = load_schnetpack(path, **known)
+    said = load_schnetpack(path, **known, energy_unit="kcal/mol", length_unit="Angstrom")
+    assert silent.spec.heads == said.spec.heads
+    assert "assumed" in silent.spec.provenance["units"]["energy"]
+
+
+def test_the_training_runs_configuration_states_the_units(
+    tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor]
+) -> None:
+    pytest.importorskip("yaml")
+    path = alike.save(alike.potential(weights), tmp_path / "best_model")
+    (tmp_path / "config.yaml").write_text(
+        "data:\n  distance_unit: Ang\n  property_units:\n    energy: Hartree\n"
+        "    dipole_moment: Debye\n    polarizability: a0^3\n"
+    )
+    read = load_schnetpack(path)
+    said = load_schnetpack(
+        path,
+        energy_unit="Hartree",
+        length_unit="Ang",
+        dipole_unit="Debye",
+        polarizability_unit="a0^3",
+    )
+    assert read.spec.heads == said.spec.heads
+    assert "configuration" in read.spec.provenance["units"]["dipole"]
+
+
+def test_a_damaged_configuration_is_named(
+    tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor]
+) -> None:
+    pytest.importorskip("yaml")
+    path = alike.save(alike.potential(weights), tmp_path / "best_model")
+    (tmp_path / "config.yaml").write_text("data: [unclosed")
+    with pytest.raises(ModelFileError, match=r"config\.yaml cannot be read"):
+        load_schnetpack(path)
 
 
 @pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf"), True, [1]])
