@@ -39,24 +39,41 @@ class WeightedLoss:
         self, prediction: Prediction, labels: Labels, n_atoms: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and its unweighted terms by label."""
-        terms = {}
-        for name, label in labels.present().items():
-            if name not in self.weights:
-                continue
-            error = getattr(prediction, name) - label
-            if name == "energy":
-                error = error / n_atoms
-            terms[name] = self._mean(error / self.spread[name])
+        errors = self._errors(prediction, labels, n_atoms)
+        terms = {name: _mean(self._penalty(error), error) for name, error in errors.items()}
         loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return loss, terms
 
-    def _mean(self, error: Tensor) -> Tensor:
-        """Mean of ρ over the components that are not NaN; 0 if none is left."""
-        known = ~torch.isnan(error)
-        error = torch.where(known, error, torch.zeros_like(error))
+    def absolute(
+        self, prediction: Prediction, labels: Labels, n_atoms: Tensor
+    ) -> dict[str, Tensor]:
+        """Mean absolute errors by label, in spreads: what models are compared by.
+
+        One frame far outside the rest would rule a mean of squares.
+        """
+        errors = self._errors(prediction, labels, n_atoms)
+        return {name: _mean(error.abs(), error) for name, error in errors.items()}
+
+    def _errors(
+        self, prediction: Prediction, labels: Labels, n_atoms: Tensor
+    ) -> dict[str, Tensor]:
+        """Errors in spreads, NaN where there is no label."""
+        errors = {}
+        for name, label in labels.present().items():
+            if name in self.weights:
+                error = getattr(prediction, name) - label
+                errors[name] = (error / n_atoms if name == "energy" else error) / self.spread[name]
+        return errors
+
+    def _penalty(self, error: Tensor) -> Tensor:
         if self.huber_delta is None:
-            value = error * error
-        else:
-            size, delta = error.abs(), self.huber_delta
-            value = torch.where(size < delta, error * error, delta * (2.0 * size - delta))
-        return value.sum() / known.sum().clamp(min=1)
+            return error * error
+        size, delta = error.abs(), self.huber_delta
+        return torch.where(size < delta, error * error, delta * (2.0 * size - delta))
+
+
+def _mean(values: Tensor, errors: Tensor) -> Tensor:
+    """Mean of `values` where the error is not NaN; 0 if that is nowhere."""
+    known = ~torch.isnan(errors)
+    kept = torch.where(known, values, torch.zeros_like(values))
+    return kept.sum() / known.sum().clamp(min=1)

@@ -101,7 +101,9 @@ class PotentialModule(LightningModule):
     step : callable
         Batch → loss and terms, see :mod:`painn_ase.training.step`.
     validate : callable
-        The eager step, for validation.
+        Batch → loss and mean absolute errors in spreads.
+    weights : mapping
+        Weights of the labels in the validation score.
     optimizer : OptimizerSpec
     schedule : ScheduleSpec
     identity : dict
@@ -115,6 +117,7 @@ class PotentialModule(LightningModule):
         potential: AtomisticPotential,
         step: TrainingStep,
         validate: TrainingStep,
+        weights: Mapping[str, float],
         optimizer: OptimizerSpec,
         schedule: ScheduleSpec,
         identity: Mapping[str, Any],
@@ -123,6 +126,7 @@ class PotentialModule(LightningModule):
         super().__init__()
         self.potential = potential
         self.step, self.validate_batch = step, validate
+        self.score_weights = dict(weights)
         self.optimizer_spec, self.schedule_spec = optimizer, schedule
         self.identity = dict(identity)
         self.total_steps = total_steps
@@ -193,15 +197,14 @@ class PotentialModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add one batch to the sums."""
-        with torch.enable_grad():
-            loss, terms = self.validate_batch(batch)
+        loss, errors = self.validate_batch(batch)
         n = batch.graph.n_systems
         self._n_validated += n
-        for name, value in {"loss": loss, **terms}.items():
+        for name, value in {"loss": loss, **errors}.items():
             self._sums[name] = self._sums.get(name, 0.0) + n * float(value.detach())
 
     def on_validation_epoch_end(self) -> None:
-        """Log the loss and, per label, the RMS error in units of the label's spread."""
+        """Log the loss, the mean absolute errors in spreads, and the score models go by."""
         names = sorted(self._sums)
         sums = torch.tensor(
             [self._n_validated, *(self._sums[n] for n in names)], dtype=torch.float64
@@ -209,18 +212,17 @@ class PotentialModule(LightningModule):
         if self.trainer.world_size > 1:
             sums = cast(Tensor, self.all_gather(sums.to(self.device))).sum(dim=0).cpu()
         means = dict(zip(names, (sums[1:] / sums[0]).tolist(), strict=True))
+        means["score"] = sum(
+            weight * means[name] for name, weight in self.score_weights.items() if name in means
+        )
         for name, mean in means.items():
-            key, value = ("validation_loss", mean)
-            if name != "loss":
-                key, value = f"validation_{name}", math.sqrt(max(mean, 0.0))
-            self.log(key, value, prog_bar=name == "loss", batch_size=1, rank_zero_only=False)
-        if not self.trainer.sanity_checking:
-            self._follow_plateau(means["loss"])
+            self.log(f"validation_{name}", mean, prog_bar=name == "score", batch_size=1)
+        self._follow_plateau(means["score"])
 
-    def _follow_plateau(self, loss: float) -> None:
+    def _follow_plateau(self, score: float) -> None:
         """Halve the plateau factor after `patience` validations without improvement."""
-        if loss < self.plateau_best * (1 - 1e-4):
-            self.plateau_best, self.plateau_wait = loss, 0
+        if score < self.plateau_best * (1 - 1e-4):
+            self.plateau_best, self.plateau_wait = score, 0
             return
         self.plateau_wait += 1
         if self.plateau_wait >= self.schedule_spec.patience:
@@ -292,7 +294,7 @@ class AveragedWeights(Callback):
 
 
 class BestModel(Callback):
-    """Writes the model file whenever the validation loss improves.
+    """Writes the model file whenever the validation score improves.
 
     Must stand before :class:`AveragedWeights` in the list of callbacks, which takes the average
     out again at the end of a validation.
@@ -311,10 +313,10 @@ class BestModel(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write, if better."""
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        loss = metrics.get("validation_loss", math.inf)
-        if trainer.sanity_checking or not loss < self.best:
+        score = metrics.get("validation_score", math.inf)
+        if not score < self.best:
             return
-        self.best = loss
+        self.best = score
         if trainer.is_global_zero:
             chosen = {k: v for k, v in metrics.items() if k.startswith("validation_")}
             export_model(

@@ -143,6 +143,7 @@ class _Run:
         settings = self.config.to_dict()
         for free in ("runtime", "output", "description", "licence", "citation"):
             settings.pop(free)
+        settings["schedule"].pop("epochs")  # a run may be lengthened or cut short
         settings["data"].pop("path")
         settings["data"].pop("split_file")
         text = json.dumps([settings, self.split.train, self.split.validation], sort_keys=True)
@@ -220,7 +221,8 @@ class _Run:
         module = PotentialModule(
             potential,
             self._step(eager, train_set),
-            eager,
+            eager.validate,
+            loss.weights,
             config.optimizer,
             config.schedule,
             self.identity,
@@ -276,7 +278,7 @@ class _Run:
         if optimizer.ema_decay > 0:
             callbacks.append(AveragedWeights(optimizer.ema_decay))
         if schedule.early_stop is not None:
-            callbacks.append(EarlyStopping("validation_loss", patience=schedule.early_stop))
+            callbacks.append(EarlyStopping("validation_score", patience=schedule.early_stop))
         callbacks.append(
             # The last two are kept: one may be cut short by a full disk or a kill.
             ModelCheckpoint(

@@ -21,6 +21,9 @@ from painn_ase.training.frames import LABELS, FloatArray, Frame
 
 __all__ = ["Statistics", "build_model_spec", "compute_statistics", "trained_labels"]
 
+#: Spread of the energy per atom below which it no longer serves as unit of the loss, eV.
+_LEAST_ENERGY_SPREAD = 1e-4
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -150,8 +153,8 @@ def _energy_offsets(
         rest = energies - mean * counts.sum(axis=1)
         references = mean + np.linalg.lstsq(counts, rest, rcond=None)[0]
     rest = (energies - counts @ references) / counts.sum(axis=1)
-    spread = float(np.std(rest))
-    return tuple(references.tolist()), spread if spread > 0 else 1.0
+    # Few frames of many elements are fitted exactly: what is left is then rounding, not a unit.
+    return tuple(references.tolist()), max(float(np.std(rest)), _LEAST_ENERGY_SPREAD)
 
 
 def _given_references(given: Mapping[str, float]) -> dict[int, float]:

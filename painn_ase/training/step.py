@@ -53,6 +53,13 @@ class EagerStep:
         prediction = self.potential(batch.graph, self.loss.labels, create_graph=True)
         return self.loss(prediction, batch.labels, batch.graph.atom_counts())
 
+    def validate(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and the mean absolute errors in spreads, not differentiable."""
+        prediction = self.potential(batch.graph, self.loss.labels)
+        n_atoms = batch.graph.atom_counts()
+        loss, _ = self.loss(prediction, batch.labels, n_atoms)
+        return loss, self.loss.absolute(prediction, batch.labels, n_atoms)
+
 
 class _GradientsAtHand(torch.autograd.Function):
     """A loss whose gradients were computed together with it."""

@@ -1,0 +1,193 @@
+"""Batches and the loss: equal to single structures, right to second order, blind to missing labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from painn_ase.errors import DataError
+from painn_ase.graph.from_ase import from_ase
+from painn_ase.potential import AtomisticPotential, Prediction
+from painn_ase.testing import random_potential
+from painn_ase.training import Frame
+from painn_ase.training.batches import FrameTensors
+from painn_ase.training.config import DataSpec, LossSpec, TrainConfig
+from painn_ase.training.frames import LABELS
+from painn_ase.training.loss import WeightedLoss
+from painn_ase.training.statistics import compute_statistics, trained_labels
+from painn_ase.training.step import CompiledStep, EagerStep
+
+MOLECULAR = ("energy", "forces", "dipole", "polarizability")
+
+
+def potential(seed: int = 0) -> AtomisticPotential:
+    heads = ("energy", "dipole", "polarizability")
+    model = random_potential(
+        n_features=8, n_interactions=2, n_rbf=6, cutoff=4.0, heads=heads, elements=(1, 6, 8), seed=seed
+    )
+    return model.to(torch.float64).requires_grad_(True)
+
+
+def as_atoms(frame: Frame):  # type: ignore[no-untyped-def]
+    from ase import Atoms
+
+    return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
+
+
+def random_frames(sizes: list[int], seed: int) -> list[Frame]:
+    rng = np.random.default_rng(seed)
+    frames = []
+    for n in sizes:
+        grid = np.array(np.meshgrid(*[range(3)] * 3)).reshape(3, -1).T[:n] * 1.3
+        frames.append(
+            Frame(
+                numbers=rng.choice([1, 6, 8], size=n),
+                positions=grid + 0.1 * rng.normal(size=(n, 3)),
+                cell=np.zeros((3, 3)),
+                pbc=np.zeros(3, dtype=bool),
+                energy=float(rng.normal()),
+                forces=rng.normal(size=(n, 3)),
+                dipole=rng.normal(size=3),
+                polarizability=np.eye(3) * rng.uniform(0.1, 0.3),
+            )
+        )
+    return frames
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 100))
+def test_a_batch_of_mixed_sizes_says_what_single_structures_say(sizes: list[int], seed: int) -> None:
+    frames, model = random_frames(sizes, seed), potential()
+    order = np.random.default_rng(seed).permutation(len(frames)).tolist()
+    batch = FrameTensors(frames, model.cutoff, MOLECULAR).batch(order)
+    together = model(batch.graph, MOLECULAR)
+    start = 0
+    for row, n in enumerate(order):
+        single = model(from_ase(as_atoms(frames[n]), model.cutoff), MOLECULAR)
+        rows = slice(start, start := start + frames[n].n_atoms)
+        torch.testing.assert_close(together.energy[row], single.energy[0])
+        torch.testing.assert_close(together.forces[rows], single.forces)
+        torch.testing.assert_close(together.polarizability[row], single.polarizability[0])
+        np.testing.assert_array_equal(batch.labels.forces[rows], frames[n].forces)
+
+
+def loss_of(frames: list[Frame], **weights: float) -> WeightedLoss:
+    config = TrainConfig("t", DataSpec("none"), loss=LossSpec(**weights))
+    labels = trained_labels(frames, config)
+    return WeightedLoss(config.loss, labels, compute_statistics(frames).spread)
+
+
+@pytest.mark.parametrize("delta", [None, 0.5])
+def test_gradients_of_the_loss_agree_with_finite_differences(delta: float | None) -> None:
+    """The force term makes these second derivatives of the energy."""
+    frames, model = random_frames([5, 3], 1), potential()
+    step = EagerStep(model, loss_of(frames, huber_delta=delta))
+    batch = FrameTensors(frames, model.cutoff, MOLECULAR).batch([0, 1])
+    weights = list(model.parameters())
+    loss, _ = step(batch)
+    gradients = torch.autograd.grad(loss, weights)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        directions = [torch.randn(w.shape, generator=rng, dtype=w.dtype) for w in weights]
+        slope = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True))
+        values = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                for w, d in zip(weights, directions, strict=True):
+                    w.add_(d, alpha=sign * 1e-5)
+            values.append(float(step(batch)[0].detach()))
+            with torch.no_grad():
+                for w, d in zip(weights, directions, strict=True):
+                    w.sub_(d, alpha=sign * 1e-5)
+        assert slope == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-6)
+
+
+def test_a_perfect_prediction_has_no_loss() -> None:
+    frames, model = random_frames([4, 6], 2), potential()
+    batch = FrameTensors(frames, model.cutoff, MOLECULAR).batch([0, 1])
+    prediction = model(batch.graph, MOLECULAR)
+    labels = type(batch.labels)(**{n: getattr(prediction, n) for n in MOLECULAR})
+    loss, terms = loss_of(frames)(prediction, labels, batch.graph.atom_counts())
+    assert float(loss) == 0.0
+    assert set(terms) == set(MOLECULAR)
+
+
+def test_missing_labels_neither_train_nor_disturb() -> None:
+    """A batch of one whole frame and one without labels trains as the whole frame alone."""
+    whole, other = random_frames([5, 4], 3)
+    bare = replace(other, energy=None, forces=None, dipole=None, polarizability=None)
+    model, loss = potential(), loss_of([whole, other])
+    step = EagerStep(model, loss)
+    mixed, _ = step(FrameTensors([whole, bare], model.cutoff, MOLECULAR).batch([0, 1]))
+    alone, _ = step(FrameTensors([whole], model.cutoff, MOLECULAR).batch([0]))
+    torch.testing.assert_close(mixed, alone)
+    gradients = torch.autograd.grad(mixed, list(model.parameters()))
+    assert all(bool(torch.isfinite(g).all()) for g in gradients)
+
+
+def test_weights_of_the_loss_do_not_depend_on_units() -> None:
+    """The same data in other units, predictions likewise, gives the same loss."""
+    frames = random_frames([4, 5, 3, 6, 7, 2, 5, 8], 4)
+    results = []
+    for factor in (1.0, 27.2):
+        scaled = [replace(f, energy=factor * f.energy, forces=factor * f.forces) for f in frames]
+        batch = FrameTensors(scaled, 4.0, ("energy", "forces")).batch(range(8))
+        nothing = {name: 0.0 * label for name, label in batch.labels.present().items()}
+        loss, _ = loss_of(scaled)(Prediction(**nothing), batch.labels, batch.graph.atom_counts())
+        results.append(float(loss))
+    assert results[0] == pytest.approx(results[1], rel=1e-9)
+
+
+def test_reference_energies_are_recovered_by_least_squares() -> None:
+    frames = random_frames([2, 3, 4, 5, 6, 7, 8, 9, 5, 6], 5)
+    true = {1: -13.6, 6: -1030.0, 8: -2040.0}
+    exact = [replace(f, energy=sum(true[z] for z in f.numbers.tolist())) for f in frames]
+    statistics = compute_statistics(exact)
+    assert statistics.elements == (1, 6, 8)
+    np.testing.assert_allclose(statistics.reference_energies, [-13.6, -1030.0, -2040.0])
+
+
+def test_one_composition_shares_its_mean_energy() -> None:
+    frames = [replace(random_frames([3], s)[0], numbers=np.array([8, 1, 1])) for s in range(5)]
+    statistics = compute_statistics(frames)
+    total = 2 * statistics.reference_energies[0] + statistics.reference_energies[1]
+    assert total == pytest.approx(np.mean([f.energy for f in frames]))
+
+
+def test_given_reference_energies_must_cover_the_elements() -> None:
+    frames = random_frames([6, 7], 6)
+    given_table = {"H": -1.0, "C": -2.0, "O": -3.0}
+    assert compute_statistics(frames, given_table).reference_energies == (-1.0, -2.0, -3.0)
+    with pytest.raises(DataError, match="lacks O"):
+        compute_statistics(frames, {"H": -1.0, "C": -2.0})
+    with pytest.raises(DataError, match="no element symbol"):
+        compute_statistics(frames, {"Xx": -1.0})
+
+
+def test_data_without_a_wanted_label_is_refused() -> None:
+    bare = [replace(f, **dict.fromkeys(LABELS)) for f in random_frames([3], 0)]
+    with pytest.raises(DataError, match="no training frame has any label"):
+        loss_of(bare)
+
+
+@pytest.mark.slow
+def test_compiled_step_is_the_eager_step(water_frames: list[Frame]) -> None:
+    """make_fx has given wrong second derivatives through square roots: never trust, compare."""
+    model = potential()
+    eager = EagerStep(model, loss_of(water_frames[:20]))
+    compiled = CompiledStep(eager)
+    tensors = FrameTensors(water_frames[:20], model.cutoff, MOLECULAR)
+    assert tensors.is_uniform
+    compiled(tensors.batch(range(5)))
+    weights = list(model.parameters())
+    for start in (5, 10, 15):
+        batch = tensors.batch(range(start, start + 5))
+        fast = torch.autograd.grad(compiled(batch)[0], weights)
+        true = torch.autograd.grad(eager(batch)[0], weights)
+        for a, b in zip(fast, true, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)

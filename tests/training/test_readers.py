@@ -1,0 +1,207 @@
+"""Readers: every format gives the same frames, units are applied once, bad input is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
+from ase.db import connect
+from ase.units import Bohr, Debye, Hartree, kcal, mol
+
+from painn_ase.errors import DataError
+from painn_ase.training import KeysSpec, UnitsSpec, read_frames
+from painn_ase.training.frames import Frame, frames_hash, label_counts
+from painn_ase.units import coulomb_constant
+
+CUBIC = UnitsSpec(polarizability="Angstrom^3")
+
+
+def labelled(n: int = 4, periodic: bool = False) -> list[Atoms]:
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(n):
+        atoms = Atoms("OH2", rng.normal(size=(3, 3)), cell=[6, 7, 8] if periodic else None)
+        atoms.pbc = periodic
+        results = {
+            "energy": rng.normal(),
+            "forces": rng.normal(size=(3, 3)),
+            "dipole": rng.normal(size=3),
+        }
+        if periodic:
+            results["stress"] = rng.normal(size=6)
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        atoms.info["polarizability"] = (np.eye(3) * rng.uniform(1, 2)).reshape(9)
+        images.append(atoms)
+    return images
+
+
+def write_npz(path: Path, images: list[Atoms], **more: np.ndarray) -> Path:
+    results = [a.calc.results for a in images]
+    np.savez(
+        path,
+        R=np.array([a.positions for a in images]),
+        z=images[0].numbers,
+        E=np.array([r["energy"] for r in results]),
+        F=np.array([r["forces"] for r in results]),
+        **more,
+    )
+    return path
+
+
+def assert_same(frames: list[Frame], images: list[Atoms]) -> None:
+    assert len(frames) == len(images)
+    for frame, atoms in zip(frames, images, strict=True):
+        np.testing.assert_allclose(frame.positions, atoms.positions, atol=1e-7)
+        assert frame.energy == pytest.approx(atoms.calc.results["energy"], abs=1e-7)
+        np.testing.assert_allclose(frame.forces, atoms.calc.results["forces"], atol=1e-7)
+
+
+def test_extxyz_traj_database_and_npz_give_the_same_frames(tmp_path: Path) -> None:
+    images = labelled()
+    ase.io.write(tmp_path / "a.extxyz", images)
+    ase.io.write(tmp_path / "a.traj", images)
+    with connect(tmp_path / "a.db") as database:
+        for atoms in images:
+            database.write(atoms, data={"polarizability": atoms.info["polarizability"]})
+    write_npz(tmp_path / "a.npz", images)
+    for name in ("a.extxyz", "a.traj", "a.db", "a.npz"):
+        assert_same(read_frames(tmp_path / name, units=CUBIC), images)
+
+
+def test_units_are_converted_to_those_of_the_package(tmp_path: Path) -> None:
+    (atoms,) = labelled(1)
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    units = UnitsSpec(
+        energy="kcal/mol", length="Bohr", dipole="Debye", polarizability="Angstrom^3"
+    )
+    (frame,) = read_frames(tmp_path / "a.extxyz", units=units)
+    results = atoms.calc.results
+    assert frame.energy == pytest.approx(results["energy"] * kcal / mol, rel=1e-7)
+    np.testing.assert_allclose(frame.positions, atoms.positions * Bohr, rtol=1e-6)
+    np.testing.assert_allclose(frame.forces, results["forces"] * kcal / mol / Bohr, rtol=1e-6)
+    np.testing.assert_allclose(frame.dipole, results["dipole"] * Debye, rtol=1e-6)
+    expected = atoms.info["polarizability"].reshape(3, 3) / coulomb_constant
+    np.testing.assert_allclose(frame.polarizability, expected, rtol=1e-7)
+
+
+def test_forces_may_have_a_unit_of_their_own(tmp_path: Path) -> None:
+    (atoms,) = labelled(1)
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    units = UnitsSpec(energy="Hartree", forces="Hartree/Bohr", polarizability="a.u.")
+    (frame,) = read_frames(tmp_path / "a.extxyz", units=units)
+    np.testing.assert_allclose(
+        frame.forces, atoms.calc.results["forces"] * Hartree / Bohr, rtol=1e-6
+    )
+    expected = atoms.info["polarizability"].reshape(3, 3) * Bohr**3 / coulomb_constant
+    np.testing.assert_allclose(frame.polarizability, expected, rtol=1e-6)
+
+
+def test_polarizability_without_a_stated_unit_is_refused(tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "a.extxyz", labelled(1))
+    with pytest.raises(DataError, match="unit is not stated"):
+        read_frames(tmp_path / "a.extxyz")
+
+
+def test_constraints_do_not_touch_forces(tmp_path: Path) -> None:
+    images = labelled(2)
+    for atoms in images:
+        atoms.set_constraint(FixAtoms([0]))
+    ase.io.write(tmp_path / "a.traj", images)
+    for frame, atoms in zip(read_frames(tmp_path / "a.traj", units=CUBIC), images, strict=True):
+        np.testing.assert_allclose(frame.forces, atoms.calc.results["forces"], atol=1e-12)
+
+
+def test_stress_is_unfolded_from_voigt_order(tmp_path: Path) -> None:
+    images = labelled(1, periodic=True)
+    ase.io.write(tmp_path / "a.traj", images)
+    (frame,) = read_frames(tmp_path / "a.traj", units=CUBIC)
+    xx, yy, zz, yz, xz, xy = images[0].calc.results["stress"]
+    np.testing.assert_allclose(frame.stress, [[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+
+
+def test_key_map_finds_labels_under_other_names(tmp_path: Path) -> None:
+    (atoms,) = labelled(1)
+    atoms.info = {"REF_energy": 1.5}
+    atoms.arrays["REF_forces"] = np.full((3, 3), 0.5)
+    atoms.calc = None
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    keys = KeysSpec(energy="REF_energy", forces="REF_forces")
+    (frame,) = read_frames(tmp_path / "a.extxyz", keys)
+    assert frame.energy == 1.5
+    assert np.all(frame.forces == 0.5)
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.npz"])
+def test_misspelt_key_lists_what_the_file_has(tmp_path: Path, name: str) -> None:
+    images = labelled(2)
+    ase.io.write(tmp_path / "a.extxyz", images)
+    write_npz(tmp_path / "a.npz", images)
+    with pytest.raises(DataError, match=r"'forxes'.*(forces|F \()"):
+        read_frames(tmp_path / name, KeysSpec(forces="forxes"), labels=("energy", "forces"))
+
+
+def test_frames_may_lack_some_labels(tmp_path: Path) -> None:
+    images = labelled(3)
+    del images[1].calc.results["dipole"]
+    del images[2].calc.results["forces"]
+    ase.io.write(tmp_path / "a.traj", images)
+    counts = label_counts(read_frames(tmp_path / "a.traj", units=CUBIC))
+    assert (counts["energy"], counts["forces"], counts["dipole"]) == (3, 2, 2)
+
+
+@pytest.mark.parametrize("what", ["energy", "forces", "positions"])
+def test_a_frame_with_nan_is_named(tmp_path: Path, what: str) -> None:
+    images = labelled(3)
+    arrays = {
+        "energy": np.array([a.calc.results["energy"] for a in images]),
+        "forces": np.array([a.calc.results["forces"] for a in images]),
+        "positions": np.array([a.positions for a in images]),
+    }
+    arrays[what].reshape(3, -1)[1, 0] = np.nan
+    np.savez(tmp_path / "a.npz", z=images[0].numbers, **arrays)
+    with pytest.raises(DataError, match=r"a.npz\[1\]"):
+        read_frames(tmp_path / "a.npz")
+
+
+def test_padded_archives_are_cut_to_the_real_atoms(tmp_path: Path) -> None:
+    positions = np.random.default_rng(0).normal(size=(2, 4, 3))
+    numbers = np.array([[8, 1, 1, 0], [6, 1, 1, 1]])
+    np.savez(tmp_path / "a.npz", R=positions, Z=numbers, E=np.zeros((2, 1)), F=0 * positions)
+    first, second = read_frames(tmp_path / "a.npz")
+    assert (first.n_atoms, second.n_atoms) == (3, 4)
+    assert first.forces is not None
+    assert first.forces.shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.npz", b"PK\x03\x04 cut"), ("a.extxyz", b"3\n\nO 0 0"), ("a.db", b"no database"), ("b", b"")],
+)
+def test_broken_files_are_data_errors(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError):
+        read_frames(tmp_path / name)
+    with pytest.raises(DataError, match="not a file"):
+        read_frames(tmp_path / "absent.extxyz")
+
+
+def test_pickled_archives_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", R=np.array([{"a": 1}], dtype=object), z=np.array([1]))
+    with pytest.raises(DataError, match="pickle"):
+        read_frames(tmp_path / "a.npz")
+
+
+def test_hash_sees_labels_and_not_the_file(tmp_path: Path) -> None:
+    images = labelled(2)
+    write_npz(tmp_path / "a.npz", images)
+    write_npz(tmp_path / "b.npz", images)
+    first = read_frames(tmp_path / "a.npz")
+    assert frames_hash(first) == frames_hash(read_frames(tmp_path / "b.npz"))
+    assert frames_hash(first) != frames_hash(first[::-1])
+    with pytest.raises(DataError):
+        frames_hash([])
