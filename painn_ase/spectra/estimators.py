@@ -199,6 +199,9 @@ def _checked_depth(
             )
     if isinstance(depth, bool) or not isinstance(depth, int | np.integer):
         raise DataError(f"depth must be a whole number of frames, not {depth!r}")
+    if longest < depth <= stream.series.n_frames:
+        # a whole run was meant; differences are a frame or two shorter
+        depth = longest
     if not 4 <= depth <= longest:
         raise DataError(
             f"depth is {depth} frames; allowed are 4 to {longest}, the length of one run"

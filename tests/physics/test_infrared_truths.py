@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import constants
+from scipy.integrate import trapezoid
 from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 
@@ -360,7 +361,7 @@ def test_bulk_absorption_and_permittivity_agree_by_kramers_kronig() -> None:
     dipole = _ornstein_uhlenbeck(48, 12_000, math.exp(-dt / tau), seed=9)
     arguments = {"dipole": dipole, "timestep": dt, "temperature": 300.0, "resolution": 10.0}
     permittivity = infrared(**arguments, volume=volume, unit="epsilon2")
-    integral = np.trapezoid(permittivity.intensity / permittivity.frequency, permittivity.frequency)
+    integral = trapezoid(permittivity.intensity / permittivity.frequency, permittivity.frequency)
     # the missing start of the integrand: ε₂/ω is flat there
     integral += permittivity.intensity[0]
     e = constants.e

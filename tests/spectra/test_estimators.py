@@ -249,6 +249,15 @@ def test_a_short_run_has_error_bars_unasked() -> None:
     assert spectrum.fwhm == pytest.approx(1.4406 * 33356.41 / 600.0, rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore::painn_ase.errors.PaiNNWarning")
+@pytest.mark.parametrize("estimator", ["segments", "lag"])
+def test_a_whole_run_may_be_asked_for_by_its_frames(estimator: str) -> None:
+    spectrum = infrared(
+        dipole=NOISE, timestep=1.0, temperature=300.0, depth=2000, estimator=estimator
+    )
+    assert spectrum.provenance["depth_frames"] == (1999 if estimator == "segments" else 1998)
+
+
 def test_broken_frames_are_named() -> None:
     broken = NOISE.copy()
     broken[1234, 1] = np.nan
