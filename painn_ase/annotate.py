@@ -1,0 +1,157 @@
+"""A model's dipoles, polarizabilities and fluxes for a trajectory that exists, in batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from painn_ase.calculator import PaiNNCalculator
+from painn_ase.errors import TrajectoryError, UnsupportedPropertyError
+from painn_ase.evaluation import evaluate
+from painn_ase.md.runner import describe_calculator
+from painn_ase.trajectory import CHANNELS, System, TrajectoryWriter, iterate_frames
+
+__all__ = ["annotate_trajectory"]
+
+_FLUXES = ("dipole_flux", "polarizability_flux")
+_DEFAULT = ("dipole", "polarizability", *_FLUXES)
+#: Frames in memory at a time.
+_BLOCK = 256
+#: Where results of the calculator go by another name.
+_CHANNEL = {"energy": "potential_energy"}
+
+
+def annotate_trajectory(
+    calculator: PaiNNCalculator,
+    source: str | Path,
+    target: str | Path,
+    *,
+    properties: Sequence[str] | None = None,
+    timestep: float | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Evaluate the frames of `source` and write them with the results to the H5MD file `target`.
+
+    Parameters
+    ----------
+    calculator : PaiNNCalculator
+        Of the model.
+    source : str or Path
+        Any trajectory :func:`~painn_ase.trajectory.iterate_frames` reads, of one system.
+    target : str or Path
+        New file.
+    properties : sequence of str, optional
+        By default dipole and polarizability with their fluxes, as far as the model has them and
+        the frames have velocities.
+    timestep : float, optional
+        Between frames, fs; for sources that do not say.
+    overwrite : bool
+        Replace `target`.
+    progress : callable, optional
+        Called with the number of frames done.
+
+    Returns
+    -------
+    int
+        Number of frames.
+
+    Raises
+    ------
+    TrajectoryError
+        When the source cannot be read, changes its atoms, or names no time step.
+    UnsupportedPropertyError
+        When fluxes are asked for and frames have no velocities, or the model lacks a head.
+    """
+    source, target = Path(source), Path(target)
+    if source.resolve() == target.resolve():
+        raise TrajectoryError(f"{target} is the source itself; name another file.")
+    blocks = _blocks(iterate_frames(source))
+    first = next(blocks)
+    moving = first[0].has("momenta")
+    names = _names(calculator, properties, moving)
+    spacing = timestep if timestep is not None else _spacing(first, source)
+    strides = dict.fromkeys(("positions", *(_CHANNEL.get(n, n) for n in names)), 1)
+    if moving:
+        strides["velocities"] = 1
+    if any(first[0].pbc):
+        strides["cell"] = 1
+    writer = TrajectoryWriter.create(
+        target,
+        System.of(first[0]),
+        strides,
+        provenance={
+            "source": str(source),
+            "calculator": describe_calculator(calculator),
+            "properties": list(names),
+        },
+        overwrite=overwrite,
+    )
+    done = 0
+    with writer:
+        for frames in itertools.chain([first], blocks):
+            _check_same_system(frames, first[0], done, source)
+            results = evaluate(calculator, frames, names)
+            for atoms, found in zip(frames, results, strict=True):
+                values = {_CHANNEL.get(n, n): found[n] for n in names}
+                values["positions"], values["cell"] = atoms.positions, atoms.cell[:]
+                values["velocities"] = atoms.get_velocities() if moving else 0.0
+                writer.write(done, done * spacing, values)
+                done += 1
+            if progress is not None:
+                progress(done)
+    return done
+
+
+def _blocks(frames: Iterator[Atoms]) -> Iterator[list[Atoms]]:
+    while block := list(itertools.islice(frames, _BLOCK)):
+        yield block
+
+
+def _names(
+    calculator: PaiNNCalculator, wanted: Sequence[str] | None, moving: bool
+) -> tuple[str, ...]:
+    known = calculator.potential.properties
+    if wanted is None:
+        names = tuple(n for n in _DEFAULT if n in known and (moving or n not in _FLUXES))
+        if not names:
+            raise UnsupportedPropertyError(
+                f"this model has neither dipole nor polarizability, only {', '.join(known)}. Name "
+                "what you want with --properties."
+            )
+        return names
+    for name in wanted:
+        if name not in known or _CHANNEL.get(name, name) not in CHANNELS:
+            both = [n for n in known if _CHANNEL.get(n, n) in CHANNELS]
+            raise UnsupportedPropertyError(
+                f"{name!r} cannot be recorded with this model; choose from {', '.join(both)}."
+            )
+    if not moving and set(wanted) & set(_FLUXES):
+        raise UnsupportedPropertyError(
+            "fluxes need velocities, and the frames carry none. Ask for dipole and polarizability: "
+            "spectra can be made from those, with a correction for the finite difference."
+        )
+    return tuple(dict.fromkeys(wanted))
+
+
+def _spacing(frames: Sequence[Atoms], source: Path) -> float:
+    times = [a.info["time_fs"] for a in frames[:2] if "time_fs" in a.info]
+    if len(times) == 2 and times[1] > times[0]:
+        return float(times[1] - times[0])
+    raise TrajectoryError(
+        f"{source} does not say how far apart its frames are. Give the time between frames in fs "
+        "(`timestep=`, or --timestep)."
+    )
+
+
+def _check_same_system(frames: Sequence[Atoms], first: Atoms, done: int, source: Path) -> None:
+    for n, atoms in enumerate(frames):
+        if not np.array_equal(atoms.numbers, first.numbers):
+            raise TrajectoryError(
+                f"{source}: frame {done + n} holds other atoms than the first. A trajectory is one "
+                "system; for a set of structures use `painn_ase.evaluate`."
+            )

@@ -1,0 +1,166 @@
+"""``painn-ase demo``: ethanol from a structure to its IR and Raman spectrum, in minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.workflow import SpectrumConfig
+
+__all__ = ["demo"]
+
+#: Seconds the demo may take on two cores; segments and replicas are chosen to fit.
+BUDGET = 240.0
+
+
+def demo(
+    out: Path = typer.Option(Path("painn_ase_demo"), "--out", "-o", help="Folder for the results."),
+    model: str = typer.Option("ethanol", help="Bundled model, or a model file."),
+    molecule: str = typer.Option("CH3CH2OH", help="Structure file or a molecule's name."),
+    budget: float = typer.Option(BUDGET, help="Seconds it may take; more gives smaller errors."),
+    seed: int = typer.Option(0, help="Of every random number."),
+    restart: bool = typer.Option(False, "--restart", help="Go on with what is in the folder."),
+) -> None:
+    """Ethanol: relax, normal modes, Langevin, NVE segments, IR and Raman with error bars, report.
+
+    Everything lands in one folder; open `report.html`. Where no trained model is at hand, a small
+    random one shows that the parts work, and says so.
+    """
+    from painn_ase.models import bundled_models
+
+    if Path(model).exists() or model in bundled_models():
+        _spectrum(out, model, molecule, budget, seed, restart)
+    else:
+        _parts(out, model)
+
+
+def _spectrum(
+    out: Path, model: str, molecule: str, budget: float, seed: int, restart: bool
+) -> None:
+    """The real thing, with a trained model."""
+    import json
+
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.cli.narrator import TerminalNarrator
+    from painn_ase.cli.structures import read_structure
+    from painn_ase.report import write_outcome
+    from painn_ase.workflow import InterruptedWorkflowError, SpectrumConfig, run_spectrum
+
+    narrator = TerminalNarrator()
+    calculator = PaiNNCalculator(model, device="cpu")
+    atoms = read_structure(molecule)
+    settings = out / "settings.json"
+    if restart and settings.exists():
+        # The plan depends on the machine's speed, so a restart takes the one that was made.
+        config = SpectrumConfig(**json.loads(settings.read_text(encoding="utf-8")))
+    else:
+        config = plan(calculator, atoms, budget, seed)
+    narrator.say(
+        f"{model}: {config.replicas} segments of {config.segment:g} ps at "
+        f"{config.temperature:g} K into {out}/"
+    )
+    try:
+        outcome = run_spectrum(calculator, atoms, config, out, restart=restart, narrator=narrator)
+    except InterruptedWorkflowError as stop:
+        typer.echo(f"painn-ase: {stop}", err=True)
+        raise typer.Exit(128 + stop.signal) from stop
+    write_outcome(outcome)
+    for text in outcome.advice:
+        typer.secho(f"note: {text}", fg="yellow", err=True)
+    for band in outcome.bands:
+        error = "" if band.error is None else f" ± {band.error:.1f}"
+        typer.echo(
+            f"{band.low:5.0f}–{band.high:4.0f} cm⁻¹  {band.area:7.1f}{error} km/mol "
+            f"(harmonic {band.harmonic:.1f})"
+        )
+    typer.echo(f"done: open {out / 'report.html'} (pictures: spectra.png, run.png)")
+
+
+def plan(calculator: PaiNNCalculator, atoms: object, budget: float, seed: int) -> SpectrumConfig:
+    """As many replicas of 2 ps as fit into the budget on this machine, from a short trial."""
+    import time
+
+    import numpy as np
+    from ase import Atoms
+
+    from painn_ase.md.replicas import ReplicaConfig, run_replicas
+    from painn_ase.md.velocities import draw_velocities
+    from painn_ase.workflow import SpectrumConfig
+
+    assert isinstance(atoms, Atoms)  # narrows the type
+    n, stride = 16, 4
+    fluxes = tuple(
+        q for q in ("dipole_flux", "polarizability_flux") if q in calculator.potential.properties
+    )
+    rng = np.random.default_rng(seed)
+    starts = []
+    for _ in range(n):
+        copy = atoms.copy()
+        copy.set_velocities(draw_velocities(atoms.get_masses(), 100.0, rng))
+        starts.append(copy)
+    seconds = []
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        for k, steps in enumerate((2 * stride, 12 * stride)):  # the first warms up
+            trial = ReplicaConfig(steps=steps, record=fluxes, stride=stride)
+            started = time.perf_counter()
+            run_replicas(calculator.backends[0], starts, trial, trajectory=Path(folder) / f"{k}.h5")
+            seconds.append(time.perf_counter() - started)
+    per_replica_step = (seconds[1] - seconds[0]) / (10 * stride) / n
+    base = SpectrumConfig(seed=seed, stride=stride)
+    # The Langevin run costs about a replica's step without fluxes for each of its steps.
+    per_replica = per_replica_step * (base.segment_steps + 2.0 * base.spacing_steps)
+    affordable = int(0.85 * budget / per_replica) - base.equilibration_steps // base.segment_steps
+    replicas = max(8, min(256, affordable // 8 * 8))
+    return SpectrumConfig(seed=seed, stride=stride, replicas=replicas)
+
+
+def _parts(out: Path, model: str) -> None:
+    """Without a trained model: build one, evaluate it, run it, and say what that is worth."""
+    import numpy as np
+    from ase.build import molecule
+
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.md import LogLines, MDConfig, RecordConfig, run_md
+    from painn_ase.models import save_model
+    from painn_ase.plotting import new_figure, plot_energy_drift
+    from painn_ase.testing import random_potential
+    from painn_ase.trajectory import TrajectoryReader
+
+    out.mkdir(parents=True, exist_ok=True)
+    typer.echo(
+        f"no trained model called {model!r} is installed; this shows the parts with a small model "
+        "of random weights. Its numbers mean nothing."
+    )
+    potential = random_potential(32, 2, 12, 4.0, heads=("energy", "dipole", "polarizability"))
+    save_model(potential, out / "random.safetensors")
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = PaiNNCalculator(out / "random.safetensors")
+    typer.echo(
+        f"energy {atoms.get_potential_energy():.4f} eV, largest force "
+        f"{np.abs(atoms.get_forces()).max():.3f} eV/Å, dipole "
+        f"{np.linalg.norm(atoms.get_dipole_moment()):.4f} e·Å"
+    )
+    config = MDConfig(
+        steps=400, timestep=0.05, temperature=100, log_every=100,
+        record=RecordConfig(positions=10, velocities=10, energies=2, dipole_flux=2),
+    )  # fmt: skip
+    path = out / "nve.h5"
+    result = run_md(
+        atoms, config, trajectory=path, observers=[LogLines(100, typer.echo)], overwrite=True
+    )
+    figure, axes = new_figure(1)
+    with TrajectoryReader(path) as reader:
+        times, energy = reader.times("conserved_energy"), reader.read("conserved_energy")
+    plot_energy_drift(axes[0], 1e-3 * times, energy, n_atoms=len(atoms))
+    figure.savefig(out / "drift.png", dpi=150)
+    drift = 0.0 if result.drift is None else 1e3 * result.drift
+    typer.echo(
+        f"{result.step} NVE steps, {result.steps_per_second:.0f} a second, drift {drift:.2e} meV "
+        f"per atom and ps; results in {out}/"
+    )

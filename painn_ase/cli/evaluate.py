@@ -1,0 +1,61 @@
+"""``painn-ase evaluate``: what a model says of the frames of a trajectory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: str = typer.Argument(help="Model file, or name of a bundled model.", show_default=False),
+    trajectory: Path = typer.Argument(
+        help="Any trajectory: .h5, .traj, .extxyz …", show_default=False
+    ),
+    output: Path = typer.Option(Path("evaluated.h5"), "--output", "-o", help="New H5MD file."),
+    properties: str | None = typer.Option(
+        None,
+        "--properties",
+        "-p",
+        help="Comma-separated: energy, forces, dipole, polarizability, dipole_flux, "
+        "polarizability_flux, charges … By default dipole and polarizability, with their fluxes "
+        "where there are velocities.",
+        show_default=False,
+    ),
+    timestep: float | None = typer.Option(
+        None, help="Time between frames, fs, where the file does not say."
+    ),
+    extxyz: Path | None = typer.Option(None, help="Also write the frames as extxyz."),
+    charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
+    device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
+    backend: str = typer.Option("auto", help="auto, fused or eager."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace the output."),
+) -> None:
+    """Dipoles, polarizabilities and fluxes of a model along somebody else's run.
+
+    The frames may come from DFT, a force field or another network; `painn-ase spectrum` makes
+    spectra of the result.
+
+    Example: `painn-ase evaluate ethanol aimd.traj --timestep 0.5 && painn-ase spectrum
+    evaluated.h5 -T 300`
+    """
+    from painn_ase.annotate import annotate_trajectory
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.trajectory import export_extxyz
+
+    calculator = PaiNNCalculator(model, device=device, charge=charge, backend=backend)
+    n_frames = annotate_trajectory(
+        calculator,
+        trajectory,
+        output,
+        properties=None if properties is None else [p.strip() for p in properties.split(",")],
+        timestep=timestep,
+        overwrite=overwrite,
+        progress=lambda done: typer.echo(f"{done} frames", err=True),
+    )
+    typer.echo(f"{n_frames} frames written to {output}")
+    if extxyz is not None:
+        export_extxyz(output, extxyz)
+        typer.echo(f"and to {extxyz}")

@@ -1,0 +1,176 @@
+"""``painn-ase spectrum``: from a structure, or from another program's run, to IR and Raman."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from painn_ase.errors import DataError
+
+if TYPE_CHECKING:
+    from painn_ase.trajectory import TimeSeries
+
+__all__ = ["spectrum"]
+
+
+def spectrum(
+    source: str = typer.Argument(
+        help="A model (file or bundled name), followed by a structure; or a trajectory with "
+        "dipoles (.h5, .traj, .extxyz, .npz, .npy, .csv).",
+        show_default=False,
+    ),
+    structure: str | None = typer.Argument(
+        None,
+        help="Structure file, or a molecule's name as in ASE (CH3CH2OH, H2O …).",
+        show_default=False,
+    ),
+    output: Path = typer.Option(
+        Path("painn_ase_spectrum"), "--output", "-o", help="Folder for everything written."
+    ),
+    temperature: float | None = typer.Option(
+        None, "--temperature", "-T", help="K; 300 for a structure, the run's own for a trajectory."
+    ),
+    replicas: int = typer.Option(64, help="NVE segments; errors fall with their root."),
+    segment: float = typer.Option(2.0, help="Length of a segment, ps."),
+    timestep: float | None = typer.Option(
+        None,
+        help="Time step, fs (0.5); for a trajectory the time between its frames, where the file "
+        "does not say.",
+    ),
+    stride: int = typer.Option(4, help="Steps between recorded fluxes."),
+    friction: float = typer.Option(0.02, help="Of the Langevin run the segments start from, 1/fs."),
+    equilibration: float = typer.Option(2.0, help="Langevin dynamics before the first start, ps."),
+    spacing: float = typer.Option(0.1, help="Time between starts, ps."),
+    seed: int = typer.Option(0, help="Of every random number."),
+    resolution: float | None = typer.Option(
+        None, help="Full width of a sharp line, cm⁻¹; by default what a segment allows."
+    ),
+    laser: float = typer.Option(532.0, help="Raman excitation, nm."),
+    rotation: bool = typer.Option(False, "--rotation", help="Keep the rotation of molecules."),
+    no_relax: bool = typer.Option(False, "--no-relax", help="Take the structure as it is."),
+    experiment: Path | None = typer.Option(
+        None, help="JCAMP-DX or CSV file to lay over the infrared spectrum."
+    ),
+    descending: bool = typer.Option(
+        False, "--descending", help="High wavenumbers on the left, as on a spectrometer."
+    ),
+    dipole_unit: str = typer.Option(
+        "e_angstrom", help="Of a trajectory without units: e_angstrom, debye, e_bohr."
+    ),
+    polarizability_unit: str = typer.Option(
+        "e2_angstrom2_per_ev",
+        help="Of a trajectory without units: e2_angstrom2_per_ev, angstrom3, bohr3.",
+    ),
+    charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
+    device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
+    backend: str = typer.Option("auto", help="auto, fused or eager."),
+    restart: bool = typer.Option(False, "--restart", help="Go on with what is in the folder."),
+) -> None:
+    """IR and Raman in absolute units with error bars.
+
+    With a model and a structure: relaxation, normal modes, Langevin dynamics, many NVE segments,
+    spectra, and a report. With a trajectory that holds dipoles or polarizabilities, from whatever
+    program: its spectra.
+
+    Examples: `painn-ase spectrum ethanol CH3CH2OH` · `painn-ase spectrum run.traj --timestep 0.5
+    -T 300`
+
+    Ctrl-C leaves everything usable; `--restart` goes on.
+    """
+    from painn_ase.cli.narrator import TerminalNarrator
+
+    if structure is None:
+        from painn_ase.trajectory import read_time_series
+
+        series = read_time_series(
+            source,
+            timestep=timestep,
+            dipole_unit=dipole_unit,  # type: ignore[arg-type]
+            polarizability_unit=polarizability_unit,  # type: ignore[arg-type]
+        )
+        _from_series(
+            series, output, temperature=temperature, laser=laser, resolution=resolution,
+            experiment=experiment, descending=descending,
+        )  # fmt: skip
+        return
+
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.cli.structures import read_structure
+    from painn_ase.report import write_outcome
+    from painn_ase.workflow import InterruptedWorkflowError, SpectrumConfig, run_spectrum
+
+    config = SpectrumConfig(
+        temperature=300.0 if temperature is None else temperature,
+        replicas=replicas,
+        segment=segment,
+        timestep=0.5 if timestep is None else timestep,
+        stride=stride,
+        friction=friction,
+        equilibration=equilibration,
+        spacing=spacing,
+        seed=seed,
+        resolution=resolution,
+        laser=laser,
+        rotation=rotation,
+    )
+    atoms = read_structure(structure)
+    calculator = PaiNNCalculator(source, device=device, charge=charge, backend=backend)
+    try:
+        outcome = run_spectrum(
+            calculator, atoms, config, output, restart=restart, narrator=TerminalNarrator(),
+            relax=not no_relax,
+        )  # fmt: skip
+    except InterruptedWorkflowError as stop:
+        typer.echo(f"painn-ase: {stop}", err=True)
+        raise typer.Exit(128 + stop.signal) from stop
+    written = write_outcome(outcome, experiment=experiment, descending=descending)
+    for text in outcome.advice:
+        typer.secho(f"note: {text}", fg="yellow", err=True)
+    typer.echo(f"written to {output}/: {', '.join(p.name for p in written)}")
+
+
+def _from_series(
+    series: TimeSeries,
+    folder: Path,
+    *,
+    temperature: float | None,
+    laser: float,
+    resolution: float | None,
+    experiment: Path | None,
+    descending: bool,
+) -> None:
+    """Spectra of numbers along time, as CSV and a picture."""
+    import warnings
+
+    from painn_ase.errors import PaiNNWarning
+    from painn_ase.plotting import new_figure, plot_experiment, plot_spectrum
+    from painn_ase.spectra import save_spectrum
+    from painn_ase.workflow import compute_spectra
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PaiNNWarning)
+        ir, raman, ratio = compute_spectra(
+            series, temperature=temperature, laser=laser, resolution=resolution
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = [(n, s) for n, s in (("infrared", ir), ("raman", raman)) if s is not None]
+    if not drawn:
+        raise DataError(f"{series.source} holds nothing a spectrum could be made of.")
+    figure, axes = new_figure(len(drawn))
+    for ax, (name, found) in zip(axes, drawn, strict=True):
+        save_spectrum(found, folder / f"{name}.csv")
+        plot_spectrum(ax, found, label=name, direction="descending" if descending else "ascending")
+        if experiment is not None and name == "infrared":
+            plot_experiment(ax, experiment, match=found)
+        ax.legend(frameon=False, fontsize="small")
+        area = found.band_area()
+        error = "" if area.error is None else f" ± {area.error:.3g}"
+        typer.echo(f"{name}: total area {area.value:.4g}{error} {found.unit} · cm⁻¹")
+    if ratio is not None:
+        typer.echo(f"depolarisation ratio of the whole spectrum: {ratio[0]:.3f}")
+    figure.savefig(folder / "spectra.png", dpi=150)
+    for text in dict.fromkeys(str(w.message) for w in caught):
+        typer.secho(f"note: {text}", fg="yellow", err=True)
+    typer.echo(f"written: {folder}/ ({', '.join(sorted(p.name for p in folder.iterdir()))})")

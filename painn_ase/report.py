@@ -1,0 +1,375 @@
+"""What a reader gets of a spectrum: pictures, CSV, JSON, and a report as Markdown and HTML."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from painn_ase._version import __version__
+from painn_ase.plotting import (
+    new_figure,
+    plot_energy_drift,
+    plot_experiment,
+    plot_spectrum,
+    plot_sticks,
+    plot_temperature,
+)
+from painn_ase.spec import to_dict
+from painn_ase.spectra import Spectrum, save_spectrum
+from painn_ase.trajectory import TrajectoryReader
+from painn_ase.workflow import Outcome
+
+__all__ = ["draw_run", "draw_spectra", "report_html", "report_markdown", "write_outcome"]
+
+_TITLES = {"infrared": "Infrared", "raman": "Raman, unpolarised"}
+
+
+def write_outcome(
+    outcome: Outcome, *, experiment: str | Path | None = None, descending: bool = False
+) -> list[Path]:
+    """Everything a reader wants, into the outcome's folder.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of :func:`~painn_ase.workflow.run_spectrum`.
+    experiment : str or Path, optional
+        JCAMP-DX or CSV file laid over the infrared spectrum.
+    descending : bool
+        High wavenumbers on the left.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    folder = outcome.folder
+    written = []
+    spectra = {"infrared": outcome.infrared, "raman": outcome.raman}
+    for name, spectrum in spectra.items():
+        if spectrum is not None:
+            written.append(folder / f"{name}.csv")
+            save_spectrum(spectrum, written[-1])
+    written.append(folder / "spectra.png")
+    draw_spectra(outcome, written[-1], experiment=experiment, descending=descending)
+    if (folder / "segments.h5").exists():
+        written.append(folder / "run.png")
+        draw_run(outcome, written[-1])
+    text = report_markdown(outcome)
+    for name, content in (
+        ("summary.json", json.dumps(summary(outcome), indent=1, ensure_ascii=False)),
+        ("report.md", text),
+        ("report.html", report_html(outcome, text)),
+    ):
+        written.append(folder / name)
+        written[-1].write_text(content, encoding="utf-8")
+    return written
+
+
+def draw_spectra(
+    outcome: Outcome,
+    path: Path,
+    *,
+    experiment: str | Path | None = None,
+    descending: bool = False,
+) -> None:
+    """Infrared and Raman with error band and harmonic sticks, as a picture at `path`."""
+    panels = [
+        (name, spectrum)
+        for name, spectrum in (("infrared", outcome.infrared), ("raman", outcome.raman))
+        if spectrum is not None
+    ]
+    figure, axes = new_figure(len(panels), width=7.2)
+    for ax, (name, spectrum) in zip(axes, panels, strict=True):
+        limits = _shown(outcome, spectrum)
+        plot_spectrum(
+            ax,
+            spectrum,
+            label=f"dynamics, {outcome.temperature:.0f} K",
+            range_invcm=limits,
+            direction="descending" if descending else "ascending",
+        )
+        if experiment is not None and name == "infrared":
+            plot_experiment(ax, experiment, match=spectrum)
+        sticks = _sticks(outcome, name)
+        if sticks is not None:
+            plot_sticks(ax, sticks)
+        ax.set_title(f"{_TITLES[name]} of {outcome.formula}", fontsize="medium", loc="left")
+        ax.legend(frameon=False, fontsize="small")
+    figure.savefig(path, dpi=150)
+
+
+def draw_run(outcome: Outcome, path: Path) -> None:
+    """Energy drift and temperature of the segments, as a picture at `path`."""
+    figure, axes = new_figure(2, width=7.2, panel_height=2.4)
+    with TrajectoryReader(outcome.folder / "segments.h5") as reader:
+        times = 1e-3 * reader.times("conserved_energy")
+        energy = reader.read("conserved_energy").T
+        temperature = reader.read("temperature").T
+        n_atoms = len(reader.system.numbers)
+    plot_energy_drift(axes[0], times, energy, n_atoms=n_atoms)
+    plot_temperature(axes[1], times, temperature.mean(axis=0), target=outcome.config.temperature)
+    axes[1].set_ylabel("T (mean of replicas) / K")
+    figure.savefig(path, dpi=150)
+
+
+def _shown(outcome: Outcome, spectrum: Spectrum) -> tuple[float, float] | None:
+    """Up to a little beyond the highest mode; what the plot chooses where there are no modes."""
+    if outcome.modes is None:
+        return None
+    highest = float(outcome.modes.frequencies[-1])
+    return 0.0, min(
+        float(np.ceil((highest + 250.0) / 250.0) * 250.0), float(spectrum.frequency[-1])
+    )
+
+
+def _sticks(outcome: Outcome, name: str) -> NDArray[np.float64] | None:
+    modes = outcome.modes
+    if modes is None or getattr(modes, name) is None:
+        return None
+    return modes.infrared_sticks() if name == "infrared" else modes.raman_sticks()
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """The outcome's numbers, JSON-ready."""
+    segments, thermostat = outcome.segments, outcome.thermostat
+    ir = outcome.infrared
+    total = None if ir is None else ir.band_area(0.0, None)
+    return {
+        "painn_ase": __version__,
+        "formula": outcome.formula,
+        "model": {k: outcome.model.get(k) for k in ("name", "description", "licence", "citation")},
+        "settings": to_dict(outcome.config),
+        "temperature_K": outcome.temperature,
+        "thermostat_temperature_K": None if thermostat is None else thermostat.temperature,
+        "drift_meV_per_atom_ps": (
+            None if segments is None or segments.drift is None else 1e3 * segments.drift
+        ),
+        "resolution_invcm": None if ir is None else ir.fwhm,
+        "infrared_total_km_per_mol": None if total is None else [total.value, total.error],
+        "depolarisation": outcome.depolarisation,
+        "bands": [to_dict(b) for b in outcome.bands],
+        "modes": [] if outcome.modes is None else _mode_rows(outcome),
+        "advice": list(outcome.advice),
+        "seconds": {k: round(v, 2) for k, v in outcome.seconds.items()},
+    }
+
+
+def _mode_rows(outcome: Outcome) -> list[dict[str, float | None]]:
+    modes = outcome.modes
+    if modes is None:
+        return []
+    columns = {
+        "frequency_invcm": modes.frequencies,
+        "infrared_km_per_mol": modes.infrared,
+        "raman_A4_per_amu": modes.raman,
+        "depolarisation": modes.depolarisation,
+    }
+    return [
+        {name: None if values is None else float(values[k]) for name, values in columns.items()}
+        for k in range(len(modes.frequencies))
+    ]
+
+
+def report_markdown(outcome: Outcome) -> str:
+    """The report as Markdown."""
+    parts = [
+        f"# Infrared and Raman spectrum of {outcome.formula}",
+        _what_was_run(outcome),
+        "![spectra](spectra.png)",
+        _band_section(outcome),
+        _peak_section(outcome),
+        _mode_section(outcome),
+        _model_section(outcome),
+        _run_section(outcome),
+        _caveats(outcome),
+    ]
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _what_was_run(outcome: Outcome) -> str:
+    c = outcome.config
+    turning = "kept" if c.rotation else "removed"
+    text = (
+        f"{c.replicas} NVE segments of {c.segment:g} ps (time step {c.timestep:g} fs, velocity "
+        f"Verlet, frequencies corrected for it), started every {c.spacing:g} ps from Langevin "
+        f"dynamics at {c.temperature:g} K (friction {c.friction:g}/fs, {c.equilibration:g} ps of "
+        f"equilibration, seed {c.seed}). The motion of the centre of mass was removed, the overall "
+        f"rotation {turning}. Intensities are absolute, from the fluxes dμ/dt and dα/dt by "
+        "automatic differentiation; the shaded band is two standard errors over the segments."
+    )
+    if outcome.infrared is not None:
+        text += f" A sharp line is {outcome.infrared.fwhm:.1f} cm⁻¹ wide (full width, Hann window)."
+    if outcome.modes is not None:
+        text += (
+            " Sticks are the normal modes of the relaxed structure, scaled to the tallest; they "
+            "are the same model without anharmonicity and temperature."
+        )
+    return text
+
+
+def _band_section(outcome: Outcome) -> str:
+    if not outcome.bands:
+        return ""
+    rows = [
+        "| region / cm⁻¹ | dynamics / km/mol | harmonic / km/mol | modes |",
+        "|--:|--:|--:|--:|",
+    ]
+    for b in outcome.bands:
+        error = "" if b.error is None else f" ± {b.error:.1f}"
+        rows.append(
+            f"| {b.low:.0f}–{b.high:.0f} | {b.area:.1f}{error} | {b.harmonic:.1f} | {b.modes} |"
+        )
+    return "## Infrared band areas\n\n" + "\n".join(rows)
+
+
+def _peak_section(outcome: Outcome) -> str:
+    parts = []
+    for name, spectrum in (("infrared", outcome.infrared), ("raman", outcome.raman)):
+        if spectrum is None:
+            continue
+        low = 2.0 * (spectrum.fwhm or 0.0)
+        peaks = [p for p in spectrum.peaks(threshold=0.02) if p.frequency > low]
+        listed = ", ".join(f"{p.frequency:.0f}" for p in sorted(peaks)[:30])
+        parts.append(f"{_TITLES[name]}: {listed or 'none'} cm⁻¹.")
+    if outcome.depolarisation is not None:
+        value, error = outcome.depolarisation
+        spread = "" if error is None else f" ± {error:.3f}"
+        parts.append(f"Depolarisation ratio of the whole Raman spectrum: {value:.3f}{spread}.")
+    return "## Maxima\n\n" + "\n\n".join(parts) if parts else ""
+
+
+def _mode_section(outcome: Outcome) -> str:
+    rows = _mode_rows(outcome)
+    if not rows:
+        return ""
+    lines = [
+        "| mode | cm⁻¹ | IR / km/mol | Raman / Å⁴/amu | depolarisation |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    for n, row in enumerate(rows, start=1):
+        cells = [
+            f"{row['frequency_invcm']:.1f}",
+            *(
+                "–" if row[k] is None else format(row[k], f".{digits}f")
+                for k, digits in (
+                    ("infrared_km_per_mol", 2),
+                    ("raman_A4_per_amu", 2),
+                    ("depolarisation", 3),
+                )
+            ),
+        ]
+        lines.append(f"| {n} | {' | '.join(cells)} |")
+    return "## Normal modes\n\n" + "\n".join(lines)
+
+
+def _model_section(outcome: Outcome) -> str:
+    model = outcome.model
+    lines = [f"**{model.get('name') or 'unnamed'}**. {model.get('description') or ''}".strip()]
+    for key in ("citation", "licence", "code_version"):
+        if model.get(key):
+            lines.append(f"- {key.replace('_', ' ')}: {model[key]}")
+    provenance = model.get("provenance") or {}
+    for key, value in provenance.items():
+        if isinstance(value, str | int | float):
+            lines.append(f"- {key.replace('_', ' ')}: {value}")
+        elif isinstance(value, dict) and "error" in key:
+            facts = ", ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in value.items()
+            )
+            lines.append(f"- {key.replace('_', ' ')}: {facts}")
+    return "## Model\n\n" + "\n".join(lines)
+
+
+def _run_section(outcome: Outcome) -> str:
+    lines = []
+    if outcome.thermostat is not None:
+        lines.append(f"- Langevin run: mean temperature {outcome.thermostat.temperature:.1f} K")
+    if outcome.segments is not None:
+        drift = outcome.segments.drift
+        said = "not known" if drift is None else f"{1e3 * drift:.2e} meV per atom and ps"
+        lines += [
+            f"- segments: mean temperature {outcome.temperature:.1f} K over "
+            f"{outcome.segments.degrees_of_freedom} degrees of freedom; energy drift {said}",
+        ]
+    if outcome.seconds:
+        total = sum(outcome.seconds.values())
+        each = ", ".join(f"{k} {v:.0f} s" for k, v in outcome.seconds.items() if v >= 0.5)
+        lines.append(f"- wall time {total:.0f} s ({each})")
+    lines.append(f"- painn_ase {__version__}")
+    picture = "\n\n![run](run.png)" if (outcome.folder / "run.png").exists() else ""
+    return "## Run\n\n" + "\n".join(lines) + picture
+
+
+def _caveats(outcome: Outcome) -> str:
+    lines = [
+        "- Nuclei are classical: no zero-point motion, so X–H stretches come out too high and too "
+        "narrow by what anharmonicity at zero point would shift and mix.",
+        "- Raman needs a polarizability trained on reference data with diffuse functions; without "
+        "them cross sections are too small by up to a factor of two.",
+        "- The error bars are statistical. The model's own error is in the section above.",
+    ]
+    lines += [f"- {text}." if not text.endswith(".") else f"- {text}" for text in outcome.advice]
+    return "## Read with care\n\n" + "\n".join(lines)
+
+
+# -- HTML ------------------------------------------------------------------------------------------
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
+       color: #1b1b1b; }
+img { max-width: 100%; } h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
+th { border-bottom: 2px solid #888; }
+"""
+
+
+def report_html(outcome: Outcome, markdown: str) -> str:
+    """The Markdown report as one HTML page with its pictures inside."""
+    body = "\n".join(_block(b, outcome.folder) for b in markdown.strip().split("\n\n"))
+    title = html.escape(f"Spectrum of {outcome.formula}")
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head><body>\n{body}\n</body></html>\n"
+    )
+
+
+def _block(block: str, folder: Path) -> str:
+    """One paragraph, heading, list, table or picture of the report's own Markdown."""
+    if block.startswith("#"):
+        level = len(block) - len(block.lstrip("#"))
+        return f"<h{level}>{html.escape(block.lstrip('# '))}</h{level}>"
+    if block.startswith("!["):
+        name = block[block.index("(") + 1 : block.rindex(")")]
+        data = base64.b64encode((folder / name).read_bytes()).decode()
+        return f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{data}"></p>'
+    lines = block.split("\n")
+    if lines[0].startswith("|"):
+        rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
+        head = "".join(f"<th>{html.escape(c)}</th>" for c in rows[0])
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"
+            for row in rows[2:]
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    texts = [line for line in lines if not line.startswith("- ")]
+    items = [line[2:] for line in lines if line.startswith("- ")]
+    out = f"<p>{_inline(' '.join(texts))}</p>" if texts else ""
+    if items:
+        out += "<ul>" + "".join(f"<li>{_inline(i)}</li>" for i in items) + "</ul>"
+    return out
+
+
+def _inline(text: str) -> str:
+    pieces = html.escape(text).split("**")
+    return "".join(p if n % 2 == 0 else f"<b>{p}</b>" for n, p in enumerate(pieces))
