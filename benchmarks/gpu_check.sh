@@ -23,8 +23,30 @@ if not torch.cuda.is_available():
 print(torch.cuda.get_device_name(), "with torch", torch.__version__)
 PYTHON
 
-"$python" -m pytest -m gpu --junit-xml="$results/gpu_tests.xml" || failed=$?
-# 5: there are no such tests; as bad as a failure here
+xml=$(mktemp)
+trap 'rm -f "$xml"' EXIT
+failed=0
+"$python" -m pytest -m gpu --junit-xml="$xml" || failed=$?
+"$python" - "$xml" "$results/gpu_tests.json" <<'PYTHON'
+import json
+import sys
+import xml.etree.ElementTree as tree
+
+import torch
+
+suite = tree.parse(sys.argv[1]).getroot().find("testsuite")
+report = {key: int(suite.get(key)) for key in ("tests", "failures", "errors", "skipped")}
+report |= {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
+report["date"] = suite.get("timestamp")
+report["seconds"] = {
+    f"{case.get('classname')}.{case.get('name')}": float(case.get("time"))
+    for case in suite.iter("testcase")
+}
+with open(sys.argv[2], "w", encoding="utf-8") as file:
+    json.dump(report, file, indent=1)
+print("written:", sys.argv[2])
+PYTHON
+
 "$python" benchmarks/md_step.py --device cuda --output "$results/md_step_cuda_1t.json" \
     ${SCHNETPACK_PYTHON:+--schnetpack-python "$SCHNETPACK_PYTHON"}
-exit "${failed:-0}"
+exit "$failed"

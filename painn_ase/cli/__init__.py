@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from painn_ase._version import __version__
-from painn_ase.errors import PaiNNError
+from painn_ase.errors import PaiNNError, PaiNNWarning
 
 __all__ = ["app", "main"]
 
@@ -101,6 +102,7 @@ def painn_ase(
 def main() -> None:
     """Run the command line; our own errors become one message and exit code 1."""
     settings = Settings()
+    warnings.showwarning = _show_warning
     try:
         app(prog_name="painn-ase", obj=settings)
     except (PaiNNError, OSError) as error:
@@ -108,6 +110,22 @@ def main() -> None:
             raise
         _show(error)
         sys.exit(1)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning of ours as a note; any other as Python does."""
+    if issubclass(category, PaiNNWarning):
+        typer.secho(f"note: {message}", fg="yellow", err=True)
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        print(text, end="", file=file or sys.stderr)
 
 
 def _show(error: Exception) -> None:

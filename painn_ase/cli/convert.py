@@ -59,9 +59,8 @@ def convert_schnetpack(
     SchNetPack need not be installed, and no code in the file is run. Results are SchNetPack's to
     rounding; what has no exact counterpart is refused with the reason.
 
-    The file does not hold its units. Without the options here they are read from the training
-    run's `config.yaml` beside it; failing that, energy and length are taken in kcal/mol and
-    Angstrom, SchNetPack's own defaults, with a warning.
+    The file does not hold its units. Those given here count first, then those of the training
+    run's `config.yaml` beside the file, then SchNetPack's defaults kcal/mol and Å, with a warning.
     """
     from painn_ase.cli.card import print_card
     from painn_ase.errors import ModelFileError

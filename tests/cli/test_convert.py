@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from painn_ase import PaiNNCalculator
 from painn_ase.cli import app
+from painn_ase.errors import PaiNNWarning
 
 runner = CliRunner()
 UNITS = ("--energy-unit", "kcal/mol", "--length-unit", "Angstrom")
@@ -37,13 +38,14 @@ def test_a_trained_schnetpack_model_keeps_its_energy_and_forces(
     np.testing.assert_allclose(atoms.get_forces(), forces, atol=1e-8 * abs(forces).max())
 
 
-def test_units_are_asked_for_because_the_file_does_not_hold_them(
+def test_units_that_are_guessed_come_with_a_warning_that_names_them(
     source: Path, tmp_path: Path
 ) -> None:
-    result = runner.invoke(app, ["convert", "schnetpack", str(source), str(tmp_path / "out")])
-    assert result.exit_code != 0
-    assert "unit" in str(result.exception)
-    assert not (tmp_path / "out").exists()
+    with pytest.warns(PaiNNWarning, match="kcal/mol"):
+        result = runner.invoke(
+            app, ["convert", "schnetpack", str(source), str(tmp_path / "out.safetensors")]
+        )
+    assert result.exit_code == 0, result.output
 
 
 def test_an_existing_file_is_not_replaced_unasked(tmp_path: Path) -> None:
