@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ __all__ = ["HDF5_SUFFIXES", "check_atom_counts", "export_extxyz", "iterate_frame
 #: File names that mean HDF5.
 HDF5_SUFFIXES = (".h5", ".h5md", ".hdf5")
 _XYZ_SUFFIXES = (".xyz", ".extxyz")
+#: A number of columns that no line of an extxyz file has.
+_MANY_COLUMNS = re.compile(rb":[A-Za-z]:\s*0*[1-9]\d{4,}")
 
 
 def iterate_frames(path: str | Path, stride: int = 1) -> Iterator[Atoms]:
@@ -74,10 +77,10 @@ def _guarded(path: Path) -> Iterator[Atoms]:
 
 
 def check_atom_counts(path: Path) -> None:
-    """Look through an xyz file for a frame that claims more atoms than the file has lines.
+    """Look through an xyz file for frames that claim more atoms or columns than it can have.
 
-    ASE reads as many lines as a frame claims to have, which can take for ever. Files of other
-    formats are not looked at.
+    ASE reads as many lines as a frame claims to have, which can take for ever, and makes room for
+    every column. Files of other formats are not looked at.
 
     Raises
     ------
@@ -92,7 +95,8 @@ def check_atom_counts(path: Path) -> None:
                 n_atoms = int(line)
             except ValueError:  # "VEC" lines after a frame, or nothing ASE could read either
                 continue
-            file.readline()
+            if _MANY_COLUMNS.search(file.readline()):
+                raise TrajectoryError(f"{path}: a frame claims ten thousand columns or more.")
             for n in range(n_atoms):
                 if not file.readline():
                     raise TrajectoryError(

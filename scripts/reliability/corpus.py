@@ -1,4 +1,4 @@
-"""What is fuzzed: for each reader, sound files to start from, how they are altered, how they are read."""
+"""What is fuzzed: for each reader sound files, how they are altered, how they are read."""
 
 from __future__ import annotations
 
@@ -94,8 +94,6 @@ def _schnetpack(folder: Path) -> list[Path]:
     bare = folder / "bare.model"
     bare.write_bytes(pickle.dumps(_Payload(folder / "canary")))
     return [sound, sound, sound, hostile, bare]
-
-
 
 
 def _read_schnetpack(path: Path) -> object:
@@ -360,9 +358,7 @@ def _read_labels(path: Path) -> object:
 def _states(folder: Path) -> list[Path]:
     from painn_ase.md.state import RunState, write_state
 
-    state = RunState(
-        7, {"random": {"a": 1}, "first_energy": 1.0}, {"positions": np.ones((3, 3))}
-    )
+    state = RunState(7, {"random": {"a": 1}, "first_energy": 1.0}, {"positions": np.ones((3, 3))})
     write_state(folder / "run.state.npz", state)
     return [folder / "run.state.npz"]
 

@@ -29,8 +29,8 @@ _NUMBERS = (
 )  # fmt: skip
 _WORDS = (
     b"", b"null", b"true", b"NaN", b"x", b"../../etc/passwd", b"/etc/passwd", b"%s%n", b"\x00",
-    b"\xff\xfe", "π".encode(), b"a" * 3000, b"[" * 2000, b'"', b"\\", b"#", b"##", b"$$", b"__class__",
-    b"energy", b"object", b"O", b"|O", b"f8", b"painn_ase", b"os", b"system",
+    b"\xff\xfe", "π".encode(), b"a" * 3000, b"[" * 2000, b'"', b"\\", b"#", b"##", b"$$",
+    b"__class__", b"energy", b"object", b"O", b"|O", b"f8", b"painn_ase", b"os", b"system",
 )  # fmt: skip
 _INTEGERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**32 - 1, 2**40, 2**63 - 1,
              2**64 - 1)  # fmt: skip
@@ -143,9 +143,7 @@ def mutate_zip(inner: Mutation) -> Mutation:
     return mutate
 
 
-def _change_members(
-    members: list[tuple[str, bytes]], inner: Mutation, rng: random.Random
-) -> None:
+def _change_members(members: list[tuple[str, bytes]], inner: Mutation, rng: random.Random) -> None:
     at, kind = rng.randrange(len(members)), rng.randrange(10)
     # The description comes first in every kind of archive read here: aim there.
     at = 0 if rng.random() < 0.6 else at
