@@ -58,7 +58,7 @@ config = read_config("water.toml")
 frames = read_frames(config.data.path, config.data.keys, config.data.units)
 for row in label_table(frames):
     print(
-        f"{row.quantity:15s} {row.n_frames} frames, {row.lowest:.4g} to {row.highest:.4g} {row.unit}"
+        f"{row.quantity:15s}{row.n_frames} frames, {row.lowest:.4g} … {row.highest:.4g} {row.unit}"
     )
 for finding in check_frames(frames):
     print(f"{finding.level:8s}{finding.check}: {finding.message}")
