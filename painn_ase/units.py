@@ -2,7 +2,7 @@
 
 Inside the package everything is in ASE's units: eV, Å, e·Å, e²Å²/eV, and time in ASE's
 Å·√(amu/eV). Conversions are named ``a_to_b``, multiply, and are floats. Values are CODATA's as
-shipped by :mod:`scipy.constants` (ASE pins CODATA 2014; the two differ by 1e-8 at most), so that
+shipped by :mod:`scipy.constants` (ASE pins CODATA 2014; the two differ by 4e-7 at most, in kB), so that
 nothing here needs ASE.
 """
 
