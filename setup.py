@@ -79,8 +79,10 @@ class BuildKernel(build_ext):
         )
 
     def _explain(self, error: Exception) -> None:
+        command = getattr(error, "cmd", None)
+        reason = f"{command[0]} failed" if command else str(error).partition("\n")[0][:160]
         print(
-            f"painn_ase: the fast CPU kernel was not built ({error}). The package works without "
+            f"painn_ase: the fast CPU kernel was not built ({reason}). The package works without "
             "it, more slowly; install a C++17 compiler and reinstall to have it.",
             file=sys.stderr,
         )

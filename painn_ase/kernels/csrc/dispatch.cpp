@@ -104,7 +104,7 @@ class Team {
   }
 
  private:
-  static constexpr int spins = 4000;
+  static constexpr int spins = 2000;
 
   void serve(int thread) {
     uint64_t seen = 0;
