@@ -40,7 +40,9 @@ class WeightedLoss:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and its unweighted terms by label."""
         errors = self._errors(prediction, labels, n_atoms)
-        terms = {name: _mean(self._penalty(error), error) for name, error in errors.items()}
+        terms = {
+            name: _mean(self._penalty(error), known) for name, (error, known) in errors.items()
+        }
         loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return loss, terms
 
@@ -52,17 +54,19 @@ class WeightedLoss:
         One frame far outside the rest would rule a mean of squares.
         """
         errors = self._errors(prediction, labels, n_atoms)
-        return {name: _mean(error.abs(), error) for name, error in errors.items()}
+        return {name: _mean(error.abs(), known) for name, (error, known) in errors.items()}
 
     def _errors(
         self, prediction: Prediction, labels: Labels, n_atoms: Tensor
-    ) -> dict[str, Tensor]:
-        """Errors in spreads, NaN where there is no label."""
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Errors in spreads, and where there is a label: a prediction that is NaN must show."""
         errors = {}
         for name, label in labels.present().items():
             if name in self.weights:
-                error = getattr(prediction, name) - label
-                errors[name] = (error / n_atoms if name == "energy" else error) / self.spread[name]
+                known = ~torch.isnan(label)
+                error = getattr(prediction, name) - torch.where(known, label, 0.0)
+                error = error / n_atoms if name == "energy" else error
+                errors[name] = (error / self.spread[name], known)
         return errors
 
     def _penalty(self, error: Tensor) -> Tensor:
@@ -72,8 +76,7 @@ class WeightedLoss:
         return torch.where(size < delta, error * error, delta * (2.0 * size - delta))
 
 
-def _mean(values: Tensor, errors: Tensor) -> Tensor:
-    """Mean of `values` where the error is not NaN; 0 if that is nowhere."""
-    known = ~torch.isnan(errors)
+def _mean(values: Tensor, known: Tensor) -> Tensor:
+    """Mean of `values` where there is a label; 0 if that is nowhere."""
     kept = torch.where(known, values, torch.zeros_like(values))
     return kept.sum() / known.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""Data sets for the training tests: the committed water frames, and a spring model in closed form."""
+"""Data for the training tests: the committed water frames, and springs in closed form."""
 
 from __future__ import annotations
 

@@ -80,9 +80,12 @@ def test_folded_dipoles_of_a_cell_are_flagged(spring_frames: list[Frame]) -> Non
 
 def test_wrong_polarizabilities_are_flagged(water_frames: list[Frame]) -> None:
     few = water_frames[:50]
-    assert "unit" in warnings_of(scaled(few, polarizability=1 / angstrom3_to_e2_angstrom2_per_ev))[
-        "polarizability"
-    ]
+    assert (
+        "unit"
+        in warnings_of(scaled(few, polarizability=1 / angstrom3_to_e2_angstrom2_per_ev))[
+            "polarizability"
+        ]
+    )
     assert "sign" in warnings_of(scaled(few, polarizability=-1.0))["polarizability"]
     skew = np.array([[0, 0.02, 0], [0, 0, 0], [0, 0, 0]])
     tilted = [replace(f, polarizability=f.polarizability + skew) for f in few]

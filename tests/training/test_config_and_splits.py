@@ -85,7 +85,13 @@ def test_splits_are_stored_and_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"train": [1, 1], "validation": [2], "test": []}', '{"train": [], "validation": [1], "test": []}']
+    "text",
+    [
+        "",
+        "{}",
+        '{"train": [1, 1], "validation": [2], "test": []}',
+        '{"train": [], "validation": [1], "test": []}',
+    ],
 )
 def test_bad_split_files_are_data_errors(tmp_path: Path, text: str) -> None:
     (tmp_path / "s.json").write_text(text)

@@ -1,4 +1,4 @@
-"""Batches and the loss: equal to single structures, right to second order, blind to missing labels."""
+"""Batches and the loss: equal to single structures, right to second order, fair to gaps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ MOLECULAR = ("energy", "forces", "dipole", "polarizability")
 def potential(seed: int = 0) -> AtomisticPotential:
     heads = ("energy", "dipole", "polarizability")
     model = random_potential(
-        n_features=8, n_interactions=2, n_rbf=6, cutoff=4.0, heads=heads, elements=(1, 6, 8), seed=seed
+        n_features=8,
+        n_interactions=2,
+        n_rbf=6,
+        cutoff=4.0,
+        heads=heads,
+        elements=(1, 6, 8),
+        seed=seed,
     )
     return model.to(torch.float64).requires_grad_(True)
 
@@ -61,7 +67,9 @@ def random_frames(sizes: list[int], seed: int) -> list[Frame]:
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 100))
-def test_a_batch_of_mixed_sizes_says_what_single_structures_say(sizes: list[int], seed: int) -> None:
+def test_a_batch_of_mixed_sizes_says_what_single_structures_say(
+    sizes: list[int], seed: int
+) -> None:
     frames, model = random_frames(sizes, seed), potential()
     order = np.random.default_rng(seed).permutation(len(frames)).tolist()
     batch = FrameTensors(frames, model.cutoff, MOLECULAR).batch(order)
@@ -128,6 +136,15 @@ def test_missing_labels_neither_train_nor_disturb() -> None:
     torch.testing.assert_close(mixed, alone)
     gradients = torch.autograd.grad(mixed, list(model.parameters()))
     assert all(bool(torch.isfinite(g).all()) for g in gradients)
+
+
+def test_a_prediction_that_is_nan_is_no_missing_label() -> None:
+    frames, model = random_frames([4, 6], 2), potential()
+    batch = FrameTensors(frames, model.cutoff, MOLECULAR).batch([0, 1])
+    prediction = model(batch.graph, MOLECULAR)
+    broken = replace(prediction, dipole=prediction.dipole * np.nan)
+    loss, _ = loss_of(frames)(broken, batch.labels, batch.graph.atom_counts())
+    assert torch.isnan(loss)
 
 
 def test_weights_of_the_loss_do_not_depend_on_units() -> None:

@@ -76,9 +76,7 @@ def test_extxyz_traj_database_and_npz_give_the_same_frames(tmp_path: Path) -> No
 def test_units_are_converted_to_those_of_the_package(tmp_path: Path) -> None:
     (atoms,) = labelled(1)
     ase.io.write(tmp_path / "a.extxyz", atoms)
-    units = UnitsSpec(
-        energy="kcal/mol", length="Bohr", dipole="Debye", polarizability="Angstrom^3"
-    )
+    units = UnitsSpec(energy="kcal/mol", length="Bohr", dipole="Debye", polarizability="Angstrom^3")
     (frame,) = read_frames(tmp_path / "a.extxyz", units=units)
     results = atoms.calc.results
     assert frame.energy == pytest.approx(results["energy"] * kcal / mol, rel=1e-7)
@@ -180,7 +178,12 @@ def test_padded_archives_are_cut_to_the_real_atoms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.npz", b"PK\x03\x04 cut"), ("a.extxyz", b"3\n\nO 0 0"), ("a.db", b"no database"), ("b", b"")],
+    [
+        ("a.npz", b"PK\x03\x04 cut"),
+        ("a.extxyz", b"3\n\nO 0 0"),
+        ("a.db", b"no database"),
+        ("b", b""),
+    ],
 )
 def test_broken_files_are_data_errors(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)

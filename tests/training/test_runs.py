@@ -93,9 +93,6 @@ def test_water_trains_in_a_minute_to_usable_errors(water_path: Path, tmp_path: P
     path = train(config)
     errors = json.loads((tmp_path / "run" / "errors.json").read_text())["errors"]
     bars = {"energy": 5e-3, "forces": 40e-3, "dipole": 2e-3, "polarizability": 5e-3}
-    assert {name: errors[name]["mae"] for name in bars} == pytest.approx(
-        dict.fromkeys(bars, 0.0), abs=1.0
-    )
     for name, bar in bars.items():
         assert errors[name]["mae"] < bar, f"{name}: {errors[name]}"
     curve = read_learning_curve(tmp_path / "run" / "log")
@@ -138,7 +135,9 @@ def test_a_killed_run_continues_to_the_same_weights(springs: Path, tmp_path: Pat
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     # As a kill during writing leaves it: the newest checkpoint is cut short.
-    newest = max((tmp_path / "killed" / "checkpoints").glob("*.ckpt"), key=lambda p: p.stat().st_mtime)
+    newest = max(
+        (tmp_path / "killed" / "checkpoints").glob("*.ckpt"), key=lambda p: p.stat().st_mtime
+    )
     newest.write_bytes(newest.read_bytes()[:1000])
 
     continued = subprocess.run(run_command(config, "--resume"), capture_output=True, text=True)
@@ -241,7 +240,7 @@ def test_a_committee_disagrees_more_outside_its_data_than_inside(tmp_path: Path)
     def spread(distance: float) -> float:
         atoms = Atoms("ClH", [[0, 0, 0], [0, 0, distance]])
         atoms.calc = calculator
-        atoms.get_potential_energy()
+        atoms.get_forces()
         return float(np.abs(calculator.results["forces_std"]).max())
 
     inside = max(spread(d) for d in (0.95, 1.0, 1.05))
