@@ -84,7 +84,7 @@ BAD = {
 def test_a_structure_without_meaning_is_refused(calc, name: str, property_: str) -> None:
     atoms, error, message = BAD[name]
     if atoms.pbc.any() and property_ == "born_effective_charges":
-        error, message = (PaiNNError, "")
+        error, message = (PaiNNError, None)
     with pytest.raises(error, match=message):
         calc.get_property(property_, atoms)
 

@@ -10,7 +10,6 @@ from ase import Atoms, units
 from ase.build import molecule
 from ase.calculators.calculator import Calculator
 from ase.calculators.mixing import SumCalculator
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 
 from painn_ase.calculator import PaiNNCalculator
@@ -41,7 +40,8 @@ def moving_molecule() -> Atoms:
     atoms = molecule("CH3OH")
     model = PaiNNCalculator(potential, device="cpu")
     atoms.calc = SumCalculator([model, Springs(atoms.positions.copy())])
-    MaxwellBoltzmannDistribution(atoms, temperature_K=100, rng=np.random.RandomState(0))
+    momenta = np.random.default_rng(0).normal(size=(len(atoms), 3))
+    atoms.set_momenta(np.sqrt(atoms.get_masses() * 100 * units.kB)[:, None] * momenta)
     return atoms
 
 
