@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from painn_ase.workflow import Outcome
 
 __all__ = ["draw_run", "draw_spectra", "report_html", "report_markdown", "write_outcome"]
 
-_TITLES = {"infrared": "Infrared", "raman": "Raman, unpolarised"}
+_TITLES = {"infrared": "infrared", "raman": "Raman, unpolarised"}
 
 
 def write_outcome(
@@ -100,7 +101,8 @@ def draw_spectra(
         sticks = _sticks(outcome, name)
         if sticks is not None:
             plot_sticks(ax, sticks)
-        ax.set_title(f"{_TITLES[name]} of {outcome.formula}", fontsize="medium", loc="left")
+        title = f"{_subscripts(outcome.formula)}: {_TITLES[name]}"
+        ax.set_title(title, fontsize="medium", loc="left", pad=14)
         ax.legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=150)
 
@@ -127,6 +129,11 @@ def _shown(outcome: Outcome, spectrum: Spectrum) -> tuple[float, float] | None:
     return 0.0, min(
         float(np.ceil((highest + 250.0) / 250.0) * 250.0), float(spectrum.frequency[-1])
     )
+
+
+def _subscripts(formula: str) -> str:
+    """A chemical formula with its numbers lowered, for matplotlib."""
+    return re.sub(r"(\d+)", r"$_{\1}$", formula)
 
 
 def _sticks(outcome: Outcome, name: str) -> NDArray[np.float64] | None:
@@ -240,7 +247,7 @@ def _peak_section(outcome: Outcome) -> str:
         low = 2.0 * (spectrum.fwhm or 0.0)
         peaks = [p for p in spectrum.peaks(threshold=0.02) if p.frequency > low]
         listed = ", ".join(f"{p.frequency:.0f}" for p in sorted(peaks)[:30])
-        parts.append(f"{_TITLES[name]}: {listed or 'none'} cm⁻¹.")
+        parts.append(f"{_TITLES[name].capitalize()}: {listed or 'none'} cm⁻¹.")
     if outcome.depolarisation is not None:
         value, error = outcome.depolarisation
         spread = "" if error is None else f" ± {error:.3f}"
@@ -316,6 +323,7 @@ def _caveats(outcome: Outcome) -> str:
         "narrow by what anharmonicity at zero point would shift and mix.",
         "- Raman needs a polarizability trained on reference data with diffuse functions; without "
         "them cross sections are too small by up to a factor of two.",
+        "- The normal modes are those of one conformer; the dynamics visits whatever it can reach.",
         "- The error bars are statistical. The model's own error is in the section above.",
     ]
     lines += [f"- {text}." if not text.endswith(".") else f"- {text}" for text in outcome.advice]

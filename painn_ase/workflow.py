@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 #: Harmonic lines farther apart than this (cm⁻¹) belong to different bands of the table.
-_BAND_GAP = 150.0
+_BAND_GAP = 250.0
 
 
 class InterruptedWorkflowError(TrajectoryError):

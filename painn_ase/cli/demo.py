@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.workflow import SpectrumConfig
 
@@ -80,44 +83,51 @@ def _spectrum(
     typer.echo(f"done: open {out / 'report.html'} (pictures: spectra.png, run.png)")
 
 
-def plan(calculator: PaiNNCalculator, atoms: object, budget: float, seed: int) -> SpectrumConfig:
+def plan(calculator: PaiNNCalculator, atoms: Atoms, budget: float, seed: int) -> SpectrumConfig:
     """As many replicas of 2 ps as fit into the budget on this machine, from a short trial."""
+    from painn_ase.workflow import SpectrumConfig
+
+    base = SpectrumConfig(seed=seed)
+    few, many = 8, 64
+    slow = _seconds_per_step(calculator, atoms, many, base)
+    quick = min(slow, _seconds_per_step(calculator, atoms, few, base))
+    each = max(1e-7, (slow - quick) / (many - few))
+    fixed = max(0.0, quick - few * each)
+    # One step of the Langevin run costs about what one replica does alone.
+    alone = fixed + each
+    left = 0.8 * budget - base.equilibration_steps * alone - base.segment_steps * fixed
+    affordable = int(left / (base.segment_steps * each + base.spacing_steps * alone))
+    return replace(base, replicas=max(8, min(128, affordable // 8 * 8)))
+
+
+def _seconds_per_step(
+    calculator: PaiNNCalculator, atoms: Atoms, n_replicas: int, config: SpectrumConfig
+) -> float:
+    """Wall time of one step of a batch, recording included; the quicker of two trials."""
+    import tempfile
     import time
 
     import numpy as np
-    from ase import Atoms
 
     from painn_ase.md.replicas import ReplicaConfig, run_replicas
     from painn_ase.md.velocities import draw_velocities
-    from painn_ase.workflow import SpectrumConfig
 
-    assert isinstance(atoms, Atoms)  # narrows the type
-    n, stride = 16, 4
-    fluxes = tuple(
-        q for q in ("dipole_flux", "polarizability_flux") if q in calculator.potential.properties
-    )
-    rng = np.random.default_rng(seed)
+    known = calculator.potential.properties
+    fluxes = tuple(q for q in ("dipole_flux", "polarizability_flux") if q in known)
+    rng = np.random.default_rng(config.seed)
     starts = []
-    for _ in range(n):
+    for _ in range(n_replicas):
         copy = atoms.copy()
         copy.set_velocities(draw_velocities(atoms.get_masses(), 100.0, rng))
         starts.append(copy)
+    trial = ReplicaConfig(steps=4 * config.stride, record=fluxes, stride=config.stride)
     seconds = []
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
-        for k, steps in enumerate((2 * stride, 12 * stride)):  # the first warms up
-            trial = ReplicaConfig(steps=steps, record=fluxes, stride=stride)
-            started = time.perf_counter()
+        for k in range(3):  # the first warms up
+            begun = time.perf_counter()
             run_replicas(calculator.backends[0], starts, trial, trajectory=Path(folder) / f"{k}.h5")
-            seconds.append(time.perf_counter() - started)
-    per_replica_step = (seconds[1] - seconds[0]) / (10 * stride) / n
-    base = SpectrumConfig(seed=seed, stride=stride)
-    # The Langevin run costs about a replica's step without fluxes for each of its steps.
-    per_replica = per_replica_step * (base.segment_steps + 2.0 * base.spacing_steps)
-    affordable = int(0.85 * budget / per_replica) - base.equilibration_steps // base.segment_steps
-    replicas = max(8, min(256, affordable // 8 * 8))
-    return SpectrumConfig(seed=seed, stride=stride, replicas=replicas)
+            seconds.append(time.perf_counter() - begun)
+    return min(seconds[1:]) / trial.steps
 
 
 def _parts(out: Path, model: str) -> None:
@@ -147,12 +157,12 @@ def _parts(out: Path, model: str) -> None:
         f"{np.linalg.norm(atoms.get_dipole_moment()):.4f} e·Å"
     )
     config = MDConfig(
-        steps=400, timestep=0.05, temperature=100, log_every=100,
+        steps=200, timestep=0.02, temperature=100, log_every=50,
         record=RecordConfig(positions=10, velocities=10, energies=2, dipole_flux=2),
     )  # fmt: skip
     path = out / "nve.h5"
     result = run_md(
-        atoms, config, trajectory=path, observers=[LogLines(100, typer.echo)], overwrite=True
+        atoms, config, trajectory=path, observers=[LogLines(50, typer.echo)], overwrite=True
     )
     figure, axes = new_figure(1)
     with TrajectoryReader(path) as reader:

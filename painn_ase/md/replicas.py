@@ -39,6 +39,8 @@ __all__ = ["BatchedPotential", "ReplicaBatch", "ReplicaConfig", "ReplicaResult",
 
 #: Isolated systems up to this many atoms list all their pairs, once and for all.
 _ALL_PAIRS_UP_TO = 32
+#: Edges × features of one call on a CPU: larger batches fall out of its cache and are slower.
+_CPU_CHUNK = 150_000
 #: Steps between looks at whether everything is still finite (each look waits for the device).
 _CHECK_EVERY = 20
 #: Recorded frames that wait on the device before they are fetched together.
@@ -159,7 +161,9 @@ class ReplicaResult:
 
 
 class ReplicaBatch:
-    """The graph of all replicas, whose pairs last while nobody has moved far.
+    """The graphs of all replicas, whose pairs last while nobody has moved far.
+
+    One graph on a GPU; on a CPU as many as keep a call's arrays in the cache.
 
     Parameters
     ----------
@@ -173,6 +177,8 @@ class ReplicaBatch:
         Where the graph lives.
     charge : float or None
         Total charge of each copy, e; by default as :func:`~painn_ase.graph.from_ase` finds it.
+    n_features : int
+        Width of the network, which decides how many replicas one call takes on a CPU.
 
     Attributes
     ----------
@@ -188,6 +194,7 @@ class ReplicaBatch:
         skin: float,
         device: torch.device | str,
         charge: float | None = None,
+        n_features: int = 128,
     ) -> None:
         self._template = template.copy()
         self._n_replicas = n_replicas
@@ -195,35 +202,52 @@ class ReplicaBatch:
         self._skin = skin
         self._device = torch.device(device)
         self._charge = charge
-        self._graph: AtomGraph | None = None
+        self._n_features = n_features
+        self._graphs: tuple[AtomGraph, ...] = ()
         self.reference: Tensor | None = None
         self._lists_all = not any(template.pbc) and len(template) <= _ALL_PAIRS_UP_TO
 
-    def update(self, positions: Tensor) -> AtomGraph:
-        """The graph at `positions` [n_replicas * n_atoms, 3], Å, on the device."""
-        if self._graph is None:
-            self._graph = self._build(positions)
+    def update(self, positions: Tensor) -> tuple[AtomGraph, ...]:
+        """Graphs at `positions` [n_replicas * n_atoms, 3], Å, on the device; replicas in order."""
+        if not self._graphs:
+            self._graphs = self._build(positions)
         elif self.reference is not None:
             moved = (positions - self.reference).square().sum(dim=1).max()
             if not float(moved) <= 0.25 * self._skin**2:
-                self._graph = self._build(positions)
-        return self._graph.replace(positions=positions)
+                self._graphs = self._build(positions)
+        pieces = positions.split([graph.n_atoms for graph in self._graphs])
+        return tuple(
+            graph.replace(positions=piece)
+            for graph, piece in zip(self._graphs, pieces, strict=True)
+        )
 
-    def _build(self, positions: Tensor) -> AtomGraph:
-        if self._lists_all:
-            pairs = _all_pairs(len(self._template))
-            one = from_ase(self._template, self._cutoff, charge=self._charge, pairs=pairs)
-            return collate([one] * self._n_replicas).to(self._device)
+    def _build(self, positions: Tensor) -> tuple[AtomGraph, ...]:
+        graphs = self._fixed() if self._lists_all else self._searched(positions)
+        size = len(graphs)
+        if self._device.type == "cpu":
+            edges = max(1, max(graph.n_edges for graph in graphs))
+            size = max(1, _CPU_CHUNK // (edges * self._n_features))
+        return tuple(
+            collate(graphs[k : k + size]).to(self._device) for k in range(0, len(graphs), size)
+        )
+
+    def _fixed(self) -> list[AtomGraph]:
+        """All pairs there are, which nothing can be missing from."""
+        pairs = _all_pairs(len(self._template))
+        one = from_ase(self._template, self._cutoff, charge=self._charge, pairs=pairs)
+        return [one] * self._n_replicas
+
+    def _searched(self, positions: Tensor) -> list[AtomGraph]:
+        """Pairs up to cutoff and skin at `positions`, which become the reference."""
         self.reference = positions.clone()
-        frames = positions.detach().cpu().numpy().reshape(self._n_replicas, -1, 3)
         graphs = []
-        for frame in frames:
+        for frame in positions.detach().cpu().numpy().reshape(self._n_replicas, -1, 3):
             self._template.arrays["positions"][:] = frame
             found = neighbor_pairs(
                 frame, self._template.cell[:], self._template.pbc, self._cutoff + self._skin
             )
             graphs.append(from_ase(self._template, self._cutoff, charge=self._charge, pairs=found))
-        return collate(graphs).to(self._device)
+        return graphs
 
 
 def _all_pairs(n_atoms: int) -> NeighborPairs:
@@ -332,7 +356,13 @@ class _ReplicaRun:
         self.velocities = self._tensor(velocities.reshape(-1, 3))
         self.masses = self._tensor(np.tile(masses, self.n_replicas)[:, None])
         self.batch = ReplicaBatch(
-            template, self.n_replicas, self._model.cutoff, config.skin, device, charge
+            template,
+            self.n_replicas,
+            self._model.cutoff,
+            config.skin,
+            device,
+            charge,
+            self._model.spec.representation.n_features,
         )
         self.dt = config.timestep * ase.units.fs
         self.step = self._first_step = 0
@@ -347,19 +377,19 @@ class _ReplicaRun:
     def loop(self, stop: StopSignals, progress: Callable[[int, str], None] | None) -> ReplicaResult:
         """Steps until all are done or a signal asks for a stop."""
         started = clock.monotonic()
-        graph, prediction = self._evaluate()
+        graphs, found = self._evaluate()
         if self.step == 0:
             self.drift, self.temperatures = Drift.empty(), np.zeros(2)
-            self._record(graph, prediction)
+            self._record(graphs, found)
         while self.step < self.config.steps and stop.received is None:
-            self.velocities = self.velocities + self._kick(prediction)
+            self.velocities = self.velocities + self._kick(found)
             self.positions = self.positions + self.dt * self.velocities
-            graph, prediction = self._evaluate()
-            self.velocities = self.velocities + self._kick(prediction)
+            graphs, found = self._evaluate()
+            self.velocities = self.velocities + self._kick(found)
             self.step += 1
             if self.step % _CHECK_EVERY == 0:
                 self._check()
-            self._record(graph, prediction)
+            self._record(graphs, found)
             if self.step % self.config.save_every == 0:
                 self.save()
             if progress is not None:
@@ -382,14 +412,26 @@ class _ReplicaRun:
             state=self.state_path,
         )
 
-    def _evaluate(self) -> tuple[AtomGraph, Prediction]:
-        graph = self.batch.update(self.positions)
-        return graph, self.potential(graph, ("energy", "forces"))
+    def _evaluate(self) -> tuple[tuple[AtomGraph, ...], dict[str, Tensor]]:
+        """Graphs, energies and forces at the present positions."""
+        graphs = self.batch.update(self.positions)
+        return graphs, self._quantities(graphs, ("energy", "forces"))
 
-    def _kick(self, prediction: Prediction) -> Tensor:
-        if prediction.forces is None:
-            raise GeometryError("the potential gave no forces; it needs an energy head.")
-        return 0.5 * self.dt * prediction.forces.to(torch.float64) / self.masses
+    def _quantities(
+        self, graphs: Sequence[AtomGraph], names: Collection[str], velocities: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Quantities of all replicas, in order."""
+        pieces: Sequence[Tensor | None] = [None] * len(graphs)
+        if velocities is not None:
+            pieces = velocities.split([graph.n_atoms for graph in graphs])
+        parts = [
+            self.potential(graph, names, piece).present()
+            for graph, piece in zip(graphs, pieces, strict=True)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in names}
+
+    def _kick(self, found: dict[str, Tensor]) -> Tensor:
+        return 0.5 * self.dt * found["forces"].to(torch.float64) / self.masses
 
     def _check(self) -> None:
         """Look for numbers that are none and atoms that fly."""
@@ -408,18 +450,17 @@ class _ReplicaRun:
 
     # -- recording -----------------------------------------------------------------------------
 
-    def _record(self, graph: AtomGraph, prediction: Prediction) -> None:
+    def _record(self, graphs: Sequence[AtomGraph], found: dict[str, Tensor]) -> None:
         values: dict[str, Tensor] = {}
         if self.step % self.config.energy_stride == 0:
-            values |= self._energies(prediction)
+            values |= self._energies(found["energy"].to(torch.float64))
         if self.writer is None:
             self._waiting.append((self.step, values)) if values else None
         else:
             due = self.writer.due(self.step)
             if responses := [name for name in self.config.record if name in due]:
                 moving = self.velocities if set(responses) & set(_FLUXES) else None
-                found = self.potential(graph, responses, moving)
-                values |= {name: getattr(found, name) for name in responses}
+                values |= self._quantities(graphs, responses, moving)
             if "positions" in due:
                 values |= {"positions": self.positions, "velocities": self.velocities}
             if due:
@@ -427,12 +468,9 @@ class _ReplicaRun:
         if len(self._waiting) >= _FETCH_EVERY:
             self._fetch()
 
-    def _energies(self, prediction: Prediction) -> dict[str, Tensor]:
-        if prediction.energy is None:
-            raise GeometryError("the potential gave no energy; it needs an energy head.")
+    def _energies(self, potential: Tensor) -> dict[str, Tensor]:
         twice = (self.masses * self.velocities.square()).reshape(self.n_replicas, -1).sum(dim=1)
         kinetic = 0.5 * twice
-        potential = prediction.energy.to(torch.float64)
         return {
             "potential_energy": potential,
             "kinetic_energy": kinetic,
