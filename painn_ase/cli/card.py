@@ -15,6 +15,9 @@ from painn_ase.spec import HeadsSpec, ModelSpec, PaiNNSpec
 
 __all__ = ["model_card", "print_card"]
 
+#: Entries of a training's provenance that nobody reads on a card.
+_LONG = ("config", "split.indices")
+
 
 def model_card(source: str, spec: ModelSpec) -> RenderableType:
     """A rich renderable of `spec`, read from `source`."""
@@ -94,10 +97,15 @@ def _reference_rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
 
 
 def _provenance(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Rows of a nested dictionary, keys joined with dots, long lists shortened."""
+    """Rows of a nested dictionary, keys joined with dots, what is long or empty left out."""
     for key, value in data.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        if path in _LONG:
+            yield path, "(see `painn-ase info --json`)"
+        elif isinstance(value, Mapping) and "mae" in value and "rmse" in value:
+            unit = value.get("unit", "")
+            yield path, f"MAE {value['mae']:.4g}, RMSE {value['rmse']:.4g} {unit}".rstrip()
+        elif isinstance(value, Mapping):
             yield from _provenance(value, f"{path}.")
         elif isinstance(value, list) and len(value) > 8:
             yield path, f"{', '.join(map(str, value[:4]))}, … ({len(value)} values)"
@@ -105,5 +113,5 @@ def _provenance(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield path, ", ".join(map(str, value))
         elif isinstance(value, float):
             yield path, f"{value:.6g}"
-        else:
+        elif value is not None:
             yield path, str(value)
