@@ -1,19 +1,17 @@
 # %% [markdown]
 # # Energy, forces, dipole, polarizability
 #
-# A PaiNN model is an ASE calculator. This example makes one with random weights, so that it needs
-# no file; the numbers mean nothing, the calls are those of a trained model.
+# A PaiNN model is an ASE calculator. Models of ethanol and water come with the package; yours is
+# the path of a `.safetensors` file.
 
 # %%
 from ase.build import molecule
 
 from painn_ase import PaiNNCalculator
-from painn_ase.testing import random_potential
 from painn_ase.units import debye_to_e_angstrom, e2_angstrom2_per_ev_to_angstrom3
 
-model = random_potential(n_features=32, heads=("energy", "dipole", "polarizability"))
 atoms = molecule("CH3CH2OH")
-atoms.calc = PaiNNCalculator(model, dtype="float64")
+atoms.calc = PaiNNCalculator("ethanol", dtype="float64")
 
 # %% [markdown]
 # What ASE has a name for comes through ASE's own methods; units are ASE's.

@@ -14,19 +14,18 @@ from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
 from painn_ase import PaiNNCalculator
-from painn_ase.testing import random_potential
 
-calculator = PaiNNCalculator(random_potential(n_features=32, n_interactions=2), dtype="float64")
+calculator = PaiNNCalculator("ethanol", dtype="float64")
 ethanol = molecule("CH3CH2OH")
 ethanol.calc = calculator
-BFGS(ethanol, logfile=None).run(fmax=0.05, steps=200)  # random weights have minima of their own
+BFGS(ethanol, logfile=None).run(fmax=0.01)
 
 
-def energy_along_nve(timestep_fs: float, duration_fs: float = 20.0) -> np.ndarray:
+def energy_along_nve(timestep_fs: float, duration_fs: float = 100.0) -> np.ndarray:
     """Total energy after each step, eV."""
     atoms = ethanol.copy()
     atoms.calc = calculator
-    widths = np.sqrt(atoms.get_masses() * units.kB * 50)  # Maxwell and Boltzmann at 50 K
+    widths = np.sqrt(atoms.get_masses() * units.kB * 300)  # Maxwell and Boltzmann at 300 K
     atoms.set_momenta(widths[:, None] * np.random.default_rng(1).normal(size=(len(atoms), 3)))
     Stationary(atoms)
     energies = []

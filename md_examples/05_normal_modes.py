@@ -2,8 +2,7 @@
 # # Normal modes with infrared and Raman intensities
 #
 # Hessian, Born charges and polarizability derivatives come from automatic differentiation, so a
-# harmonic analysis is one call. The weights are random here: the numbers are those of no molecule
-# there is, but they obey the same rules.
+# harmonic analysis is one call.
 
 # %%
 from ase.build import molecule
@@ -11,13 +10,9 @@ from ase.optimize import BFGS
 
 from painn_ase import PaiNNCalculator
 from painn_ase.spectra import harmonic
-from painn_ase.testing import random_potential
 
-model = random_potential(
-    n_features=32, n_interactions=2, heads=("energy", "dipole", "polarizability")
-)
 water = molecule("H2O")
-water.calc = PaiNNCalculator(model, dtype="float64")
+water.calc = PaiNNCalculator("water", dtype="float64")
 BFGS(water, logfile=None).run(fmax=1e-4, steps=300)
 
 # %%

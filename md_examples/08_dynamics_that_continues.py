@@ -2,29 +2,24 @@
 # # Dynamics that is recorded, stopped and continued
 #
 # `run_md` drives any ASE calculator with ASE's integrators, records into an H5MD file that survives
-# kills, and continues bit for bit. Here a thermostat holds a relaxed molecule of random weights at
-# 50 K while dipoles and their time derivatives are recorded.
+# kills, and continues bit for bit. Here a thermostat warms ethanol to 300 K while dipoles and their
+# time derivatives are recorded.
 
 # %%
 from ase.build import molecule
-from ase.optimize import BFGS
 
 from painn_ase import PaiNNCalculator
 from painn_ase.md import MDConfig, RecordConfig, run_md
-from painn_ase.testing import random_potential
 
-model = random_potential(n_features=32, n_interactions=2, heads=("energy", "dipole"))
 start = molecule("CH3CH2OH")
-start.calc = PaiNNCalculator(model)
-BFGS(start, logfile=None).run(fmax=0.05, steps=200)
 
 # %%
 config = MDConfig(
     steps=400,
     ensemble="langevin",
-    temperature=50.0,
+    temperature=300.0,
     friction=0.02,
-    timestep=0.25,
+    timestep=0.5,
     seed=1,
     record=RecordConfig(positions=20, velocities=20, energies=5, dipole=2, dipole_flux=2),
 )
@@ -34,7 +29,7 @@ config = MDConfig(
 
 # %%
 atoms = start.copy()
-atoms.calc = PaiNNCalculator(model)
+atoms.calc = PaiNNCalculator("ethanol")
 half = run_md(atoms, MDConfig(**{**vars(config), "steps": 200}), trajectory="run.h5")
 whole = run_md(atoms, config, trajectory="run.h5", restart=True)
 print(f"stopped at {half.step}, continued to {whole.step}, mean {whole.temperature:.0f} K")
@@ -44,7 +39,7 @@ print(f"stopped at {half.step}, continued to {whole.step}, mean {whole.temperatu
 
 # %%
 again = start.copy()
-again.calc = PaiNNCalculator(model)
+again.calc = PaiNNCalculator("ethanol")
 run_md(again, config, trajectory="uninterrupted.h5")
 print("largest difference of a position:", abs(again.positions - atoms.positions).max(), "Å")
 
@@ -59,7 +54,7 @@ with TrajectoryReader("run.h5") as run:
     for name in run.names:
         print(f"{name:18s} {run.n_frames(name):4d} frames, {run.timestep(name):g} fs apart")
     figure, (panel,) = new_figure()
-    plot_temperature(panel, 1e-3 * run.times("temperature"), run.read("temperature"), target=50)
+    plot_temperature(panel, 1e-3 * run.times("temperature"), run.read("temperature"), target=300)
     figure.savefig("temperature.png", dpi=150)
     last = run.atoms(-1)
 print("last frame:", last)
