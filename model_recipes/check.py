@@ -88,6 +88,7 @@ def harmonic_errors(path: Path, reference: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="default: all bundled models")
     parser.add_argument("--model", type=Path, help="another file than the bundled one")
@@ -106,6 +107,7 @@ def main() -> None:
 
 
 def print_report(report: dict[str, Any]) -> None:
+    """One line a figure."""
     print(f"\n{report['model']}")
     for part, values in report.items():
         if not isinstance(values, dict):

@@ -8,15 +8,15 @@ Each check yields findings; none alters anything.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
-from scipy.spatial import cKDTree
 
 from painn_ase.errors import DataError
+from painn_ase.training.consistency import fit_energy_forces
 from painn_ase.training.frames import LABELS, FloatArray, Frame
 from painn_ase.units import (
     debye_to_e_angstrom,
@@ -27,11 +27,9 @@ from painn_ase.units import (
 )
 
 __all__ = [
-    "EnergyForceFit",
     "Finding",
     "LabelRow",
     "check_frames",
-    "fit_energy_forces",
     "label_table",
 ]
 
@@ -39,10 +37,6 @@ __all__ = [
 _SLOPE_TOLERANCE = 0.05
 #: Neighbouring frames correlate at least so well, or nothing can be said about the slope.
 _CORRELATION = 0.9
-#: Largest step between two frames compared, Å RMS per atom.
-_LARGEST_STEP = 0.5
-#: Frames of one composition looked at.
-_MOST_COMPARED = 4000
 #: Net forces and torques above this share of the RMS force are reported.
 _NET_FORCE = 0.02
 #: A value this many robust deviations from the median is an outlier.
@@ -95,23 +89,6 @@ class LabelRow:
     rms: float
 
 
-@dataclass(frozen=True)
-class EnergyForceFit:
-    """How energy differences follow forces: ΔE against −½(F₁+F₂)·Δr of close frames.
-
-    Attributes
-    ----------
-    slope : float
-        1 for consistent labels, −1 for gradients taken for forces.
-    correlation : float
-    n_pairs : int
-    """
-
-    slope: float
-    correlation: float
-    n_pairs: int
-
-
 _UNITS = {
     "energy": "eV",
     "forces": "eV/Å",
@@ -157,79 +134,6 @@ def check_frames(frames: Sequence[Frame]) -> list[Finding]:
         _outliers,
     )
     return [finding for check in checks for finding in check(frames)]
-
-
-def fit_energy_forces(frames: Sequence[Frame]) -> EnergyForceFit | None:
-    """Slope and correlation of ΔE against −½(F₁+F₂)·Δr; None without enough close pairs.
-
-    Each frame is compared with its successor and with its nearest frame of the same atoms, after
-    the second has been turned onto the first: molecules that tumble are compared in their shape.
-    The closest quarter of the pairs counts, because the trapezoid is exact to second order only.
-    """
-    groups: dict[bytes, list[Frame]] = {}
-    for frame in frames:
-        if frame.energy is not None and frame.forces is not None:
-            groups.setdefault(frame.numbers.tobytes(), []).append(frame)
-    found: list[tuple[float, float, float]] = []
-    for group in groups.values():
-        for first, second in _candidate_pairs(group):
-            comparison = _work_and_difference(first, second)
-            if comparison is not None and comparison[0] < _LARGEST_STEP:
-                found.append(comparison)
-    found.sort()
-    closest = np.array(found[: max(len(found) // 4, 30)])
-    if len(closest) < 3 or closest[:, 1:].std(axis=0).min() == 0:
-        return None
-    work, energy = closest[:, 1], closest[:, 2]
-    correlation = float(np.corrcoef(work, energy)[0, 1])
-    slope = float(np.sum(work * energy) / np.sum(work * work))
-    return EnergyForceFit(slope, correlation, len(closest))
-
-
-def _work_and_difference(first: Frame, second: Frame) -> tuple[float, float, float] | None:
-    """RMS step in Å, work along it and energy difference in eV; None if not comparable."""
-    aligned = _aligned(first, second)
-    if aligned is None or first.forces is None or first.energy is None or second.energy is None:
-        return None
-    positions, forces = aligned
-    step = positions - first.positions
-    size = float(np.sqrt(np.mean(np.sum(step**2, axis=1))))
-    work = -0.5 * float(np.sum((first.forces + forces) * step))
-    return size, work, second.energy - first.energy
-
-
-def _candidate_pairs(group: Sequence[Frame]) -> Iterator[tuple[Frame, Frame]]:
-    """Successive frames, and each frame with the one of most similar interatomic distances."""
-    chosen = list(group[:_MOST_COMPARED])
-    yield from itertools.pairwise(chosen)
-    if len(chosen) < 3 or chosen[0].n_atoms > 40 or any(f.pbc.any() for f in chosen):
-        return
-    i, j = np.triu_indices(chosen[0].n_atoms, 1)
-    shapes = np.array([np.linalg.norm(f.positions[i] - f.positions[j], axis=1) for f in chosen])
-    _, nearest = cKDTree(shapes).query(shapes, k=2)
-    for n, neighbour in enumerate(nearest[:, 1].tolist()):
-        yield chosen[n], chosen[neighbour]
-
-
-def _aligned(first: Frame, second: Frame) -> tuple[FloatArray, FloatArray] | None:
-    """Positions and forces of `second` as seen in the orientation of `first`."""
-    if second.forces is None:
-        return None
-    if first.pbc.any():
-        step = second.positions - first.positions
-        cell = first.cell
-        if not np.allclose(cell, second.cell) or abs(np.linalg.det(cell)) < 1e-9:
-            return None
-        fraction = np.linalg.solve(cell.T, step.T).T
-        fraction -= np.round(fraction) * first.pbc
-        return first.positions + fraction @ cell, second.forces
-    a = first.positions - first.positions.mean(axis=0)
-    b = second.positions - second.positions.mean(axis=0)
-    u, _, vt = np.linalg.svd(b.T @ a)
-    if np.linalg.det(u @ vt) < 0:
-        u[:, -1] = -u[:, -1]
-    rotation = u @ vt
-    return b @ rotation + first.positions.mean(axis=0), second.forces @ rotation
 
 
 def _missing_labels(frames: Sequence[Frame]) -> Iterable[Finding]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import inspect
 import json
+import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,7 +216,8 @@ class _Run:
         train_set = FrameTensors(self.parts["train"], cutoff, self.labels)
         validation_set = FrameTensors(self.parts["validation"], cutoff, self.labels)
         eager = EagerStep(potential, loss)
-        trainer = self._trainer(spec)
+        with _quiet_lightning():
+            trainer = self._trainer(spec)
         rank, world = trainer.global_rank, trainer.world_size
         size = config.optimizer.batch_size
         train_loader = build_loader(train_set, size, config.seed, rank, world)
@@ -228,10 +231,7 @@ class _Run:
             self.identity,
             config.schedule.epochs * len(train_loader),
         )
-        with warnings.catch_warnings():
-            # Advice about data-loader workers: batches are cut from memory, workers would cost.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+        with _quiet_lightning():
             trainer.fit(
                 module,
                 train_loader,
@@ -377,6 +377,23 @@ class _Run:
                     f"{path} belongs to a run with other {what}; a run can only be continued "
                     "unchanged. Undo the change, or start anew with overwrite or another output."
                 )
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's remarks on hardware, products and its own future; errors still show."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Batches are cut from memory: workers of the data loader would only cost.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def build_potential(spec: ModelSpec, config: TrainConfig) -> AtomisticPotential:

@@ -103,13 +103,21 @@ def build_model_spec(
         kind = config.heads.dipole
         if kind == "auto":
             kind = "local" if periodic else "latent_charge"
-        dipole = DipoleSpec(kind=kind, scale=spread["dipole"], rank=4 if kind == "local" else 1)
+        dipole = DipoleSpec(
+            kind=kind,
+            scale=spread["dipole"],
+            rank=4 if kind == "local" else 1,
+            gate_epsilon=config.network.epsilon,
+        )
     if "polarizability" in labels:
         form = config.heads.polarizability
         if form == "auto":
             form = "local" if periodic else "latent_position"
         polarizability = PolarizabilitySpec(
-            kind=form, scale=spread["polarizability"], isotropic=statistics.isotropic
+            kind=form,
+            scale=spread["polarizability"],
+            isotropic=statistics.isotropic,
+            gate_epsilon=config.network.epsilon,
         )
     return ModelSpec(
         elements=statistics.elements,

@@ -9,7 +9,7 @@ import pytest
 
 from painn_ase.errors import DataError
 from painn_ase.training import Frame, check_frames, label_table
-from painn_ase.training.checks import fit_energy_forces
+from painn_ase.training.consistency import fit_energy_forces
 from painn_ase.units import (
     angstrom3_to_e2_angstrom2_per_ev,
     debye_to_e_angstrom,
