@@ -337,6 +337,24 @@ class PaiNNCalculator(Calculator):
         names = {"dipole", "polarizability", *_FLUXES} & set(self.potential.properties)
         return self._compute(atoms, names, velocities)
 
+    # -- restarts ----------------------------------------------------------------------------------
+
+    def restart_state(self) -> dict[str, FloatArray]:
+        """What of the past the next result's last bits depend on: the pair list's origin.
+
+        Sums over pairs round in the order of the list, and that was made for earlier positions.
+        """
+        reference = self._list.reference_positions
+        return {} if reference is None else {"reference_positions": reference}
+
+    def load_restart_state(self, state: Mapping[str, FloatArray], atoms: Atoms) -> None:
+        """Make the pair list of `atoms` that a saved :meth:`restart_state` belongs to."""
+        with self._lock:
+            self.reset()
+            self._list.reset()
+            if (reference := state.get("reference_positions")) is not None:
+                self._list.update(atoms.numbers, reference, atoms.cell.array, atoms.pbc)
+
     # -- work --------------------------------------------------------------------------------------
 
     def _array(self, name: str, atoms: Atoms | None) -> FloatArray:

@@ -191,7 +191,7 @@ def _read_npz(path: Path) -> Spectrum:
     missing = {"facts", "frequency", "intensity"} - set(arrays)
     if missing:
         raise DataError(f"{path}: not a spectrum, {', '.join(sorted(missing))} missing")
-    facts = _checked_facts(str(arrays["facts"]), str(path))
+    facts = _checked_facts(_text_of(arrays["facts"], str(path)), str(path))
     try:
         return Spectrum(
             arrays["frequency"],
@@ -202,6 +202,16 @@ def _read_npz(path: Path) -> Spectrum:
         )
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _text_of(array: NDArray[Any], where: str) -> str:
+    """The one string in an array; NumPy lets code points through that no text can have."""
+    if array.dtype.kind != "U" or array.size != 1 or not array.dtype.itemsize:
+        raise DataError(f"{where}: the facts are not one text")
+    codes = array.reshape(1).astype(array.dtype.newbyteorder("=")).view(np.uint32)
+    if codes.max() > 0x10FFFF:
+        raise DataError(f"{where}: the facts hold characters that do not exist")
+    return str(array.reshape(1)[0])
 
 
 # ---------------------------------------------------------------------- by suffix
