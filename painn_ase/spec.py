@@ -78,6 +78,10 @@ class PaiNNSpec:
         for name in ("n_features", "n_interactions", "n_rbf"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
         _require(self.n_features >= 2, "n_features must be at least 2", self.n_features)
+        # With shared weights a file could ask for any number of blocks, and never come back.
+        _require(
+            self.n_interactions <= 100, "n_interactions must be at most 100", self.n_interactions
+        )
         _require(0 < self.cutoff < math.inf, "cutoff must be a positive length in Å", self.cutoff)
         _require(self.epsilon >= 0, "epsilon must not be negative", self.epsilon)
         _require(

@@ -49,7 +49,7 @@ def model_specs(draw) -> ModelSpec:
     net = st.builds(
         PaiNNSpec,
         sizes,
-        sizes,
+        st.integers(1, 100),
         sizes,
         st.floats(0.1, 20),
         st.sampled_from(["bessel", "gaussian"]),
@@ -83,6 +83,7 @@ def test_a_spec_is_frozen() -> None:
     [
         ({"n_features": 1}, "n_features must be at least 2; got 1"),
         ({"n_interactions": 0}, "n_interactions must be at least 1; got 0"),
+        ({"n_interactions": 101}, "n_interactions must be at most 100; got 101"),
         ({"n_rbf": -3}, "n_rbf must be at least 1"),
         ({"n_features": 8.5}, r"PaiNNSpec\.n_features: 8\.5 is not of type int"),
         ({"n_features": True}, "True is not of type int"),

@@ -8,6 +8,7 @@ anything is allocated.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import struct
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
@@ -67,7 +69,13 @@ def save_model(potential: AtomisticPotential, path: str | Path) -> Path:
     weights = {name: w.detach().cpu().contiguous() for name, w in potential.state_dict().items()}
     _check_finite(weights, path)
     spec = dataclasses.replace(potential.spec, code_version=__version__)
-    header = {"schema_version": SCHEMA_VERSION, "units": _UNITS, "model": to_dict(spec)}
+    model = to_dict(spec)
+    header = {
+        "schema_version": SCHEMA_VERSION,
+        "units": _UNITS,
+        "model": model,
+        "sha256": _checksum(model, weights),
+    }
     data = serialize(weights, metadata={_KEY: json.dumps(header, ensure_ascii=False)})
     try:
         _write_atomically(path, data)
@@ -95,7 +103,7 @@ def load_model(model: str | Path, *, dtype: torch.dtype | None = None) -> Atomis
         If the file is missing, truncated, not ours, from a newer schema, or inconsistent.
     """
     path = find_model(model)
-    spec = read_model_spec(path)
+    header, spec = _read_header(path)
     with _opened(path) as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         potential = _build_if_shapes_fit(spec, shapes, path)
@@ -107,6 +115,12 @@ def load_model(model: str | Path, *, dtype: torch.dtype | None = None) -> Atomis
             f"{', '.join(sorted(map(str, types)))}. Write the file again with save_model."
         )
     _check_finite(weights, path)
+    # Files written before there was a checksum have none.
+    if header.get("sha256", found := _checksum(header["model"], weights)) != found:
+        raise ModelFileError(
+            f"{path} is damaged: its contents do not have the checksum they were written with. "
+            "Copy or download it again."
+        )
     potential.to(types.pop())
     potential.load_state_dict(weights)
     if dtype is not None:
@@ -122,7 +136,11 @@ def read_model_spec(model: str | Path) -> ModelSpec:
     ModelFileError
         As for :func:`load_model`.
     """
-    path = find_model(model)
+    return _read_header(find_model(model))[1]
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], ModelSpec]:
+    """The header of a model file in the present schema, and the description in it."""
     _check_container(path)
     with _opened(path) as file:
         metadata: Mapping[str, str] = file.metadata() or {}
@@ -132,13 +150,24 @@ def read_model_spec(model: str | Path) -> ModelSpec:
             f"{_KEY!r} entry (found: {', '.join(metadata) or 'none'})."
         )
     try:
-        header = json.loads(metadata[_KEY])
-        return _spec_from_header(header)
+        header = _migrated(json.loads(metadata[_KEY]))
+        return header, from_dict(ModelSpec, header.get("model", {}), "model")
     except (ValueError, RecursionError) as error:  # SpecError is a ValueError, as is all of JSON's
         raise ModelFileError(f"{path}: the header is damaged or foreign. {error}") from error
 
 
-def _spec_from_header(header: Any) -> ModelSpec:
+def _checksum(model: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the description and the weights, so that a flipped bit is noticed."""
+    digest = hashlib.sha256(json.dumps(model, sort_keys=True).encode())
+    for name in sorted(weights):
+        array = weights[name].numpy()
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _migrated(header: Any) -> dict[str, Any]:
+    """The header in the present schema, its outermost keys checked."""
     if not isinstance(header, dict):
         raise SpecError("expected a JSON object.")
     version = header.get("schema_version")
@@ -152,12 +181,12 @@ def _spec_from_header(header: Any) -> ModelSpec:
     while version < SCHEMA_VERSION:
         header = _MIGRATIONS[version](header)
         version = header["schema_version"]
-    if unknown := sorted(set(header) - {"schema_version", "units", "model"}):
+    if unknown := sorted(set(header) - {"schema_version", "units", "model", "sha256"}):
         raise SpecError(f"unknown key(s) {', '.join(unknown)}.")
     if header.get("units") != _UNITS:
         raise SpecError(f"units must be {_UNITS}; got {header.get('units')!r}.")
-    spec: ModelSpec = from_dict(ModelSpec, header.get("model", {}), "model")
-    return spec
+    migrated: dict[str, Any] = header
+    return migrated
 
 
 def _build_if_shapes_fit(

@@ -382,3 +382,21 @@ def test_weights_of_mixed_or_foreign_precision_are_refused(path: Path) -> None:
     rewrite(path, weights={k: v.half() for k, v in weights.items()})
     with pytest.raises(ModelFileError, match=r"found torch\.float16"):
         load_model(path)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = save_model(random_potential(16, 1), tmp_path / "model.safetensors")
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1  # the last bits of the last weight: still a finite number
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match="damaged.*checksum"):
+        load_model(path)
+
+
+def test_a_changed_number_in_the_header_is_noticed(tmp_path: Path) -> None:
+    path = save_model(random_potential(16, 1), tmp_path / "model.safetensors")
+    data = path.read_bytes()
+    assert data.count(b'cutoff\\": 5.0') == 1
+    path.write_bytes(data.replace(b'cutoff\\": 5.0', b'cutoff\\": 4.0'))
+    with pytest.raises(ModelFileError, match="damaged.*checksum"):
+        load_model(path)
