@@ -40,7 +40,7 @@ __all__ = ["BatchedPotential", "ReplicaBatch", "ReplicaConfig", "ReplicaResult",
 #: Isolated systems up to this many atoms list all their pairs, once and for all.
 _ALL_PAIRS_UP_TO = 32
 #: Edges × features of one call on a CPU: larger batches fall out of its cache and are slower.
-_CPU_CHUNK = 150_000
+_CPU_CHUNK = 75_000
 #: Steps between looks at whether everything is still finite (each look waits for the device).
 _CHECK_EVERY = 20
 #: Recorded frames that wait on the device before they are fetched together.

@@ -116,7 +116,7 @@ def read_time_series(
         raise TrajectoryError(f"{path} does not exist. Check the path.")
     if quantity is not None and quantity not in _SHAPES:
         raise TrajectoryError(f"{quantity!r} is not one of {', '.join(_SHAPES)}.")
-    suffix = path.suffix.lower()
+    suffix, volume = path.suffix.lower(), None
     if suffix in HDF5_SUFFIXES:
         return _from_h5md(path)
     if suffix == ".npz":
@@ -124,7 +124,7 @@ def read_time_series(
     elif suffix in (".npy", ".csv", ".txt", ".dat"):
         arrays, found_timestep = _arrays_of_table(path, quantity)
     else:
-        arrays, found_timestep = _arrays_of_frames(path)
+        arrays, found_timestep, volume = _arrays_of_frames(path)
     step = timestep if timestep is not None else found_timestep
     if step is None or not np.isfinite(step) or step <= 0:
         raise TrajectoryError(
@@ -137,7 +137,7 @@ def read_time_series(
     for name, values in in_ase_units.items():
         if not np.all(np.isfinite(values)):
             raise TrajectoryError(f"{path}: {name} holds values that are not finite.")
-    return _series(float(step), path, in_ase_units)
+    return replace(_series(float(step), path, in_ase_units), volume=volume)
 
 
 def _from_h5md(path: Path) -> TimeSeries:
@@ -250,15 +250,21 @@ def _shaped(values: NDArray[np.float64], name: str, path: Path) -> NDArray[np.fl
     )
 
 
-def _arrays_of_frames(path: Path) -> tuple[dict[str, NDArray[np.float64]], float | None]:
+def _arrays_of_frames(
+    path: Path,
+) -> tuple[dict[str, NDArray[np.float64]], float | None, float | None]:
+    """Recorded quantities, time between frames (fs) and mean volume (Å³) where known."""
     collected: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _SHAPES}
     times: list[float] = []
+    volumes: list[float] = []
     n_frames = 0
     for atoms in iterate_frames(path):
         n_frames += 1
         for name, frames in collected.items():
             if (value := _recorded(atoms, name)) is not None:
                 frames.append(value.reshape(_SHAPES[name]))
+        if all(atoms.pbc):
+            volumes.append(float(atoms.get_volume()))
         if "time_fs" in atoms.info:
             times.append(_time(atoms.info["time_fs"], path))
     for name, frames in collected.items():
@@ -267,7 +273,8 @@ def _arrays_of_frames(path: Path) -> tuple[dict[str, NDArray[np.float64]], float
     timestep = None
     if len(times) == n_frames > 1:
         timestep = (times[-1] - times[0]) / (n_frames - 1)
-    return {n: np.array(f) for n, f in collected.items() if f}, timestep
+    volume = float(np.mean(volumes)) if len(volumes) == n_frames else None
+    return {n: np.array(f) for n, f in collected.items() if f}, timestep, volume
 
 
 def _time(value: Any, path: Path) -> float:

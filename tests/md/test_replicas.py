@@ -74,10 +74,10 @@ def test_fluxes_are_those_of_the_recorded_motion(potential, tmp_path) -> None:
         central = (dipole[2:] - dipole[:-2]) / 0.2 * 10.180506
         np.testing.assert_allclose(central, flux[1:-1], rtol=1e-2, atol=1e-3)
         frame = reader.atoms(5, replica=2)
+        recorded = reader.read("polarizability_flux")[5, 2]
         np.testing.assert_allclose(
-            calc.get_polarizability_flux(frame), reader.read("polarizability_flux")[5, 2], rtol=1e-6,
-            atol=1e-9,
-        )  # fmt: skip
+            calc.get_polarizability_flux(frame), recorded, rtol=1e-6, atol=1e-9
+        )
         assert reader.provenance["replicas"]["rotation_removed"] is True
     series = read_time_series(tmp_path / "k.h5")
     assert series.dipole_flux is not None

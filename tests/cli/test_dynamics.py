@@ -1,0 +1,167 @@
+"""`painn-ase md`, `spectrum`, `evaluate` and `demo`, as a user types them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+from typer.testing import CliRunner
+
+from painn_ase.cli import app
+from painn_ase.models import bundled_models, save_model
+from painn_ase.spectra import load_spectrum
+from painn_ase.testing import random_potential
+from painn_ase.trajectory import TrajectoryReader
+
+runner = CliRunner()
+needs_water = pytest.mark.skipif("water" not in bundled_models(), reason="no bundled water model")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    potential = random_potential(16, 2, 8, 4.0, heads=("energy", "dipole", "polarizability"))
+    return str(save_model(potential, tmp_path_factory.mktemp("model") / "m.safetensors"))
+
+
+def _run(*words: str | Path, code: int = 0) -> str:
+    result = runner.invoke(app, [str(w) for w in words])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+def _same(a: Path, b: Path) -> None:
+    with TrajectoryReader(a) as one, TrajectoryReader(b) as two:
+        assert one.names == two.names
+        for name in one.names:
+            np.testing.assert_array_equal(one.steps(name), two.steps(name))
+            np.testing.assert_array_equal(one.read(name), two.read(name))
+
+
+def test_md_records_and_steps_are_a_total(model: str, tmp_path: Path) -> None:
+    options = ["--ensemble", "langevin", "--timestep", "0.02", "--flux", "2", "--stride", "5"]
+    output = _run("md", model, "CH3CH2OH", "-o", tmp_path / "a.h5", "--steps", 20, *options)
+    assert "step 20" in output
+    _run("md", model, "-o", tmp_path / "a.h5", "--steps", 40, *options, "--restart")
+    _run("md", model, "CH3CH2OH", "-o", tmp_path / "b.h5", "--steps", 40, *options)
+    _same(tmp_path / "a.h5", tmp_path / "b.h5")
+    with TrajectoryReader(tmp_path / "a.h5") as reader:
+        assert reader.steps("dipole_flux")[-1] == 40
+        assert reader.n_frames("positions") == 9
+
+
+def test_md_takes_its_settings_from_a_file(model: str, tmp_path: Path) -> None:
+    settings = tmp_path / "run.toml"
+    settings.write_text('steps = 4\nensemble = "bussi"\ntimestep = 0.02\n[record]\npositions = 2\n')
+    _run("md", model, "CH3CH2OH", "--config", settings, "-o", tmp_path / "a.h5", "-q")
+    with TrajectoryReader(tmp_path / "a.h5") as reader:
+        assert reader.n_frames("positions") == 3
+        assert reader.provenance["config"]["ensemble"] == "bussi"
+    settings.write_text("steps = 4\nensamble = 'nve'\n")
+    result = runner.invoke(app, ["md", model, "CH3CH2OH", "--config", str(settings)])
+    assert "ensamble" in str(result.exception)
+
+
+def test_md_does_not_overwrite_unasked(model: str, tmp_path: Path) -> None:
+    words = ["md", model, "CH3CH2OH", "-o", tmp_path / "a.h5", "--steps", 2, "--timestep", "0.02"]
+    _run(*words)
+    result = runner.invoke(app, [str(w) for w in words])
+    assert "exists" in str(result.exception)
+    _run(*words, "--overwrite")
+
+
+def test_md_stopped_by_a_signal_says_how_to_go_on(model: str, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "painn_ase", "md", model, "CH3CH2OH", "-o", str(tmp_path / "a.h5"),
+        "--steps", "1000000", "--timestep", "0.001", "--save-every", "50",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "a.h5").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "--restart" in output
+    with TrajectoryReader(tmp_path / "a.h5") as reader:
+        assert reader.n_frames("positions") >= 1
+
+
+def test_evaluate_then_spectrum_of_a_foreign_run(model: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(300):
+        atoms = molecule("CH3CH2OH")
+        atoms.rattle(0.02, rng=rng)
+        frames.append(atoms)
+    ase.io.write(tmp_path / "run.traj", frames)
+    output = _run(
+        "evaluate", model, tmp_path / "run.traj", "-o", tmp_path / "e.h5", "--timestep", 0.5,
+        "--extxyz", tmp_path / "e.extxyz",
+    )  # fmt: skip
+    assert "300 frames" in output
+    assert len(ase.io.read(tmp_path / "e.extxyz", index=":")) == 300
+    _run("spectrum", tmp_path / "e.h5", "-T", 300, "-o", tmp_path / "s", "--resolution", 600)
+    for name in ("infrared.csv", "raman.csv", "spectra.png"):
+        assert (tmp_path / "s" / name).stat().st_size > 0
+
+
+def test_a_users_traj_with_dipoles_becomes_a_spectrum_by_one_command(tmp_path: Path) -> None:
+    frames = []
+    for k in range(4000):
+        atoms = molecule("HCl")
+        along = 0.2 + 0.01 * np.cos(2 * np.pi * 2.99792458e-5 * 1500.0 * k)  # 1500 cm⁻¹ at 1 fs
+        atoms.calc = SinglePointCalculator(atoms, dipole=np.array([0.0, 0.0, along]))
+        frames.append(atoms)
+    ase.io.write(tmp_path / "run.traj", frames)
+    _run("spectrum", tmp_path / "run.traj", "--timestep", 1.0, "-T", 300, "-o", tmp_path / "s")
+    infrared = load_spectrum(tmp_path / "s" / "infrared.csv")
+    assert infrared.frequency[np.argmax(infrared.intensity)] == pytest.approx(1500, abs=3)
+
+
+@needs_water
+def test_spectrum_of_a_model_and_a_molecule(tmp_path: Path) -> None:
+    words = [
+        "spectrum", "water", "H2O", "-o", tmp_path / "s", "--replicas", 4, "--segment", 0.1,
+        "--equilibration", 0.05, "--spacing", 0.02, "-T", 100,
+    ]  # fmt: skip
+    output = _run(*words)
+    assert "report.html" in output
+    assert (tmp_path / "s" / "report.html").stat().st_size > 10_000
+    result = runner.invoke(app, [str(w) for w in words])
+    assert "--restart" in str(result.exception)
+
+
+def test_demo_without_a_trained_model_shows_the_parts_and_says_so(tmp_path: Path) -> None:
+    output = _run("demo", "--out", tmp_path / "demo", "--model", "nothing-of-this-name")
+    assert "random weights" in output
+    assert (tmp_path / "demo" / "drift.png").exists()
+
+
+@needs_water
+def test_demo_with_a_trained_model_keeps_to_its_budget(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    output = _run(
+        "demo", "--out", tmp_path / "d", "--model", "water", "--molecule", "H2O", "--budget", 5
+    )
+    assert "report.html" in output
+    assert time.monotonic() - begun < 120
+
+
+@pytest.mark.parametrize("command", ["md", "spectrum", "evaluate", "demo"])
+def test_help_teaches(command: str) -> None:
+    output = _run(command, "--help")
+    assert "--restart" in output or command == "evaluate"
+    assert len(output.splitlines()) > 20
