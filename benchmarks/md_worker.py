@@ -19,6 +19,9 @@ import sys
 import time
 from typing import Any
 
+# this folder last: its profile.py is not the module of that name that libraries import
+sys.path.append(sys.path.pop(0))
+
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator
