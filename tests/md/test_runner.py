@@ -359,3 +359,22 @@ def test_wrong_settings_are_refused(data) -> None:
 def test_configuration_round_trips() -> None:
     config = MDConfig(steps=3, ensemble="bussi", record=RecordConfig(dipole=2))
     assert MDConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize("stop", [9, 20])
+def test_restart_of_a_crystal_keeps_the_pair_list_that_rounding_depends_on(tmp_path, stop) -> None:
+    model = random_potential(8, 1, 6, 3.5, elements=(29,))
+
+    def build():
+        atoms = bulk("Cu", cubic=True) * (2, 1, 1)
+        atoms.calc = PaiNNCalculator(model, skin=0.3)
+        return atoms
+
+    config = MDConfig(
+        steps=40, ensemble="langevin", timestep=3.0, temperature=1500,
+        record=RecordConfig(positions=1),
+    )  # fmt: skip
+    run_md(build(), config, trajectory=tmp_path / "whole.h5")
+    run_md(build(), config, trajectory=tmp_path / "parts.h5", observers=[StopAt(stop)])
+    run_md(build(), config, trajectory=tmp_path / "parts.h5", restart=True)
+    _equal_trajectories(tmp_path / "whole.h5", tmp_path / "parts.h5")

@@ -1,0 +1,28 @@
+"""From a structure to its spectra: relax, normal modes, Langevin, NVE segments, IR and Raman.
+
+The stages write into one folder and can be interrupted: started again with ``restart`` they go on
+where they were. What a reader gets to see of the outcome is made in :mod:`painn_ase.report`.
+"""
+
+from __future__ import annotations
+
+from painn_ase.workflow.numbers import compare_bands, compute_spectra
+from painn_ase.workflow.records import (
+    Band,
+    InterruptedWorkflowError,
+    Narrator,
+    Outcome,
+    SpectrumConfig,
+)
+from painn_ase.workflow.stages import run_spectrum
+
+__all__ = [
+    "Band",
+    "InterruptedWorkflowError",
+    "Narrator",
+    "Outcome",
+    "SpectrumConfig",
+    "compare_bands",
+    "compute_spectra",
+    "run_spectrum",
+]

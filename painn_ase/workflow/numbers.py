@@ -1,0 +1,128 @@
+"""Numbers of the workflow: spectra of a time series, and band areas beside harmonic ones."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from painn_ase.errors import GeometryError, PaiNNWarning
+from painn_ase.spectra import HarmonicResult, Spectrum, depolarisation_ratio
+from painn_ase.spectra import infrared as infrared_spectrum
+from painn_ase.spectra import raman as raman_spectrum
+from painn_ase.trajectory import TimeSeries
+from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3, per_ase_time_to_per_fs
+from painn_ase.workflow.records import Band
+
+__all__ = ["compare_bands", "compute_spectra"]
+
+#: Harmonic lines farther apart than this (cm⁻¹) belong to different bands of the table.
+_BAND_GAP = 250.0
+
+
+def compute_spectra(
+    series: TimeSeries,
+    *,
+    temperature: float | None = None,
+    laser: float = 532.0,
+    resolution: float | None = None,
+    timestep: float | None = None,
+) -> tuple[Spectrum | None, Spectrum | None, tuple[float, float | None] | None]:
+    """Infrared and unpolarised Raman spectrum of a time series, and its depolarisation ratio.
+
+    Parameters
+    ----------
+    series : TimeSeries
+        Fluxes where there are some, else dipole and polarizability.
+    temperature : float, optional
+        K; by default what the series says.
+    laser : float
+        nm.
+    resolution : float, optional
+        cm⁻¹; None for one segment as long as the series where there are several runs.
+    timestep : float, optional
+        Of velocity Verlet, fs: corrects the frequencies for its error.
+
+    Raises
+    ------
+    GeometryError
+        Without a temperature.
+    """
+    temperature = temperature if temperature is not None else series.temperature
+    if temperature is None:
+        raise GeometryError(f"{series.source} names no temperature; give one in K (--temperature).")
+    settings: dict[str, Any] = {
+        "timestep": series.timestep,
+        "temperature": temperature,
+        "verlet_timestep": timestep,
+    }
+    ir = raman = ratio = None
+    rates, values = series.dipole_flux, series.dipole
+    if rates is not None or values is not None:
+        settings |= _width(rates if rates is not None else values, resolution, 1)
+        named = (
+            {"flux": rates * per_ase_time_to_per_fs} if rates is not None else {"dipole": values}
+        )
+        ir = infrared_spectrum(**named, **settings, volume=series.volume)
+    rates, values = series.polarizability_flux, series.polarizability
+    if rates is not None or values is not None:
+        settings |= _width(rates if rates is not None else values, resolution, 2)
+        to_volume = e2_angstrom2_per_ev_to_angstrom3
+        named = (
+            {"flux": rates * (per_ase_time_to_per_fs * to_volume)}
+            if rates is not None
+            else {"polarizability": _times(values, to_volume)}
+        )
+        settings["laser_wavenumber"] = 1e7 / laser
+        raman = raman_spectrum(**named, **settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PaiNNWarning)  # said once already
+            vh = raman_spectrum(**named, **settings, component="vh")
+            vv = raman_spectrum(**named, **settings, component="vv")
+        found = depolarisation_ratio(vh, vv)
+        ratio = (float(found[0]), None if found[1] is None else float(found[1]))
+    return ir, raman, ratio
+
+
+def _times(values: NDArray[np.float64] | None, factor: float) -> NDArray[np.float64] | None:
+    return None if values is None else values * factor
+
+
+def _width(frames: Any, resolution: float | None, tail: int) -> dict[str, Any]:
+    """The window: as asked, or a whole run each where there are several runs."""
+    if resolution is not None:
+        return {"resolution": resolution, "depth": None}
+    if frames.ndim == tail + 2:
+        return {"depth": int(frames.shape[1]), "resolution": None}
+    return {}
+
+
+def compare_bands(ir: Spectrum | None, modes: HarmonicResult | None) -> tuple[Band, ...]:
+    """Band areas of dynamics beside the harmonic sums, cut where the harmonic lines leave gaps."""
+    if ir is None or modes is None or modes.infrared is None:
+        return ()
+    frequencies = np.sort(modes.frequencies[modes.frequencies > 0])
+    if not len(frequencies):
+        return ()
+    gaps = np.flatnonzero(np.diff(frequencies) > _BAND_GAP)
+    inner = [0.5 * (frequencies[g] + frequencies[g + 1]) for g in gaps]
+    top = min(frequencies[-1] + 500.0, float(ir.frequency[-1]))
+    edges = [0.0, *(edge for edge in inner if edge < top), top]
+    bands = []
+    for low, high in itertools.pairwise(edges):
+        area = ir.band_area(low, high)
+        inside = (modes.frequencies > low) & (modes.frequencies <= high)
+        bands.append(
+            Band(
+                low=float(low),
+                high=float(high),
+                area=float(area.value),
+                error=None if area.error is None else float(area.error),
+                harmonic=float(modes.infrared[inside].sum()),
+                modes=int(inside.sum()),
+            )
+        )
+    return tuple(bands)

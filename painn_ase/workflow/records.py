@@ -1,0 +1,192 @@
+"""The records of the workflow: what is asked of it, and what comes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from painn_ase.errors import SpecError, TrajectoryError
+from painn_ase.md import MDResult
+from painn_ase.md.replicas import ReplicaResult
+from painn_ase.spectra import HarmonicResult, Spectrum
+
+__all__ = ["Band", "InterruptedWorkflowError", "Narrator", "Outcome", "SpectrumConfig"]
+
+
+class InterruptedWorkflowError(TrajectoryError):
+    """The workflow was asked to stop; what it has is saved.
+
+    Attributes
+    ----------
+    signal : int
+        The signal that asked.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+@dataclass(frozen=True)
+class SpectrumConfig:
+    """What the workflow does.
+
+    Attributes
+    ----------
+    temperature : float
+        K.
+    replicas : int
+        NVE segments; errors of band areas fall with the root of their number.
+    segment : float
+        Length of a segment, ps; sets the resolution.
+    timestep : float
+        fs.
+    stride : int
+        Steps between recorded fluxes.
+    friction : float
+        Of the Langevin run that the segments start from, 1/fs.
+    equilibration : float
+        Langevin dynamics before the first start, ps.
+    spacing : float
+        Between starts, ps.
+    seed : int
+        Of every random number.
+    resolution : float or None
+        Full width of a sharp line, cm⁻¹; None for the best the segments allow.
+    laser : float
+        Raman excitation, nm.
+    fmax : float
+        Largest force after the relaxation, eV/Å.
+    rotation : bool
+        Keep the rotation of molecules: their rotational envelopes, and a band in the far infrared.
+    """
+
+    temperature: float = 300.0
+    replicas: int = 64
+    segment: float = 2.0
+    timestep: float = 0.5
+    stride: int = 4
+    friction: float = 0.02
+    equilibration: float = 2.0
+    spacing: float = 0.1
+    seed: int = 0
+    resolution: float | None = None
+    laser: float = 532.0
+    fmax: float = 1e-3
+    rotation: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "segment", "timestep", "friction", "spacing", "laser", "fmax"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SpecError(f"{name} must be positive; got {getattr(self, name)!r}.")
+        if self.replicas < 1 or self.stride < 1 or self.equilibration < 0:
+            raise SpecError("replicas and stride must be at least 1, equilibration at least 0.")
+        if self.segment_steps < 8 * self.stride:
+            raise SpecError(
+                f"a segment of {self.segment:g} ps holds fewer than 8 recorded frames; make it "
+                "longer or record more often."
+            )
+
+    @property
+    def segment_steps(self) -> int:
+        """Steps of a segment."""
+        return max(1, round(1000.0 * self.segment / self.timestep))
+
+    @property
+    def spacing_steps(self) -> int:
+        """Steps between starts."""
+        return max(1, round(1000.0 * self.spacing / self.timestep))
+
+    @property
+    def equilibration_steps(self) -> int:
+        """Steps before the first start, a multiple of the spacing."""
+        spacings = math.ceil(1000.0 * self.equilibration / self.timestep / self.spacing_steps)
+        return max(1, spacings) * self.spacing_steps
+
+
+class Narrator(Protocol):
+    """Who tells the user what goes on; the library itself prints nothing."""
+
+    def say(self, text: str) -> None:
+        """One line of news."""
+
+    def bar(self, label: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:
+        """A stage of `total` steps; call what it gives with the steps done and a note."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """One region of the spectrum: dynamics beside the harmonic intensities in it.
+
+    Attributes
+    ----------
+    low, high : float
+        cm⁻¹.
+    area, error : float
+        From dynamics, km/mol; standard error.
+    harmonic : float
+        Sum of the harmonic intensities, km/mol.
+    modes : int
+        Normal modes in it.
+    """
+
+    low: float
+    high: float
+    area: float
+    error: float | None
+    harmonic: float
+    modes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of the workflow.
+
+    Attributes
+    ----------
+    config : SpectrumConfig
+        What was asked.
+    formula : str
+        Of the structure.
+    model : dict
+        The model's header.
+    modes : HarmonicResult or None
+        Normal modes of the relaxed structure.
+    infrared, raman : Spectrum or None
+        From dynamics; Raman is unpolarised.
+    depolarisation : tuple of float or None
+        Ratio VH/VV over the whole Raman spectrum, and its error.
+    bands : tuple of Band
+        Comparison of band areas.
+    thermostat : MDResult or None
+        The Langevin run.
+    segments : ReplicaResult or None
+        The NVE segments.
+    temperature : float
+        Mean over the segments, K; the one the spectra are made for.
+    advice : tuple of str
+        Warnings that came up.
+    seconds : dict of str to float
+        Wall time of each stage.
+    folder : Path
+        Where the files are.
+    """
+
+    config: SpectrumConfig
+    formula: str
+    model: dict[str, Any]
+    modes: HarmonicResult | None
+    infrared: Spectrum | None
+    raman: Spectrum | None
+    depolarisation: tuple[float, float | None] | None
+    bands: tuple[Band, ...]
+    thermostat: MDResult | None
+    segments: ReplicaResult | None
+    temperature: float
+    advice: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    folder: Path = Path()
