@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import threading
 
@@ -456,3 +457,17 @@ def test_memory_stays_flat_over_many_steps() -> None:
 
     before = steps(1000)
     assert steps(100_000) - before < 4096  # kilobytes
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_makes_its_own_threads() -> None:
+    fused = FusedEnergy(random_potential(16, 2), n_threads=2)
+    graph = from_ase(water_box(2), 5.0)
+    expected = fused.compute_graph(graph).forces
+    child = os.fork()
+    if child == 0:
+        same = np.array_equal(fused.compute_graph(graph).forces, expected)
+        os._exit(0 if same else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert np.array_equal(fused.compute_graph(graph).forces, expected)

@@ -47,6 +47,10 @@ struct Stepper {
       basis_rows<T>(s.w.basis, n, s.pairs.d + p, kp, s.pairs.phi + ptrdiff_t(p) * kp,
                     s.pairs.dphi + ptrdiff_t(p) * kp);
     }
+    const int n_blocks = (task.n_atoms + block_atoms - 1) / block_atoms;
+    std::memset(b.touched, 0, n_blocks);
+    for (int p = b.p_begin; p < b.p_end; p++)
+      b.touched[s.pairs.i[p] / block_atoms] = b.touched[s.pairs.j[p] / block_atoms] = 1;
     const ptrdiff_t e = ptrdiff_t(s.n_present) * kp * task.n_atoms;
     if (thread == 0) {
       std::memset(s.ds, 0, sizeof(T) * e);
@@ -61,12 +65,12 @@ struct Stepper {
     const ptrdiff_t f = s.w.f, e = ptrdiff_t(s.n_present) * s.w.kp, n_all = task.n_atoms;
     for_atoms([&](int a, int n) {
       if (k == 0) {
-        gather_rows(s, team.n_threads, s.ds, 0, a, a + n, e);
-        gather_rows(s, team.n_threads, s.dv, size_t(n_all * e), 3 * a, 3 * (a + n), e);
+        gather_rows(s, team.n_threads, s.ds, 0, a, n, e);
+        gather_rows(s, team.n_threads, s.dv, size_t(n_all * e), a, n, 3 * e);
         first_features(s, task, a, n);
       } else {
-        gather_rows(s, team.n_threads, s.q, 0, a, a + n, f);
-        gather_rows(s, team.n_threads, s.blocks[k + 1].mu, size_t(n_all * f), a, a + n, 3 * f);
+        gather_rows(s, team.n_threads, s.q, 0, a, n, f);
+        gather_rows(s, team.n_threads, s.blocks[k + 1].mu, size_t(n_all * f), a, n, 3 * f);
       }
       mixing(s, task, k, b, a, n);
       if (k + 1 < s.w.n_blocks) {
@@ -93,8 +97,8 @@ struct Stepper {
   void backward_nodes(ThreadBuffers<T>& b, int k, T* gm) {
     const ptrdiff_t f = s.w.f, n_all = task.n_atoms;
     for_atoms([&](int a, int n) {
-      gather_rows(s, team.n_threads, s.gx, 0, a, a + n, 3 * f);
-      gather_rows(s, team.n_threads, gm, size_t(3 * n_all * f), a, a + n, 3 * f);
+      gather_rows(s, team.n_threads, s.gx, 0, a, n, 3 * f);
+      gather_rows(s, team.n_threads, gm, size_t(3 * n_all * f), a, n, 3 * f);
       context_backward(s, k, b, a, n);
       backward_mixing(b, k - 1, gm, a, n);
     });
@@ -140,12 +144,12 @@ struct Stepper {
       }
       for_atoms([&](int a, int n) {
         if (k == 0) {
-          gather_rows(s, team.n_threads, s.ds, 0, a, a + n, e);
-          gather_rows(s, team.n_threads, s.dv, size_t(n_all * e), 3 * a, 3 * (a + n), e);
+          gather_rows(s, team.n_threads, s.ds, 0, a, n, e);
+          gather_rows(s, team.n_threads, s.dv, size_t(n_all * e), a, n, 3 * e);
           first_rates(s, tmu, a, n);
         } else {
-          gather_rows(s, team.n_threads, s.gq, 0, a, a + n, f);
-          gather_rows(s, team.n_threads, tmu, size_t(n_all * f), a, a + n, 3 * f);
+          gather_rows(s, team.n_threads, s.gq, 0, a, n, f);
+          gather_rows(s, team.n_threads, tmu, size_t(n_all * f), a, n, 3 * f);
         }
         mixing_rates(s, k, b, tmu, a, n);
         if (k + 1 == s.w.n_blocks) return;

@@ -5,16 +5,25 @@
 
 namespace {
 
-// Adds rows [r0, r1) of width w of every private buffer, at `offset` there, and clears them.
+// Adds the rows of atoms [a0, a0 + n), `w` numbers each, of every private buffer, at `offset`
+// there, and clears them. Blocks of atoms that a thread's pairs do not touch are passed over.
 template <class T>
-void gather_rows(const Step<T>& s, int n_threads, T* to, size_t offset, ptrdiff_t r0, ptrdiff_t r1,
+void gather_rows(const Step<T>& s, int n_threads, T* to, size_t offset, ptrdiff_t a0, ptrdiff_t n,
                  ptrdiff_t w) {
   for (int t = 1; t < n_threads; t++) {
-    T* from = s.threads[t].rows + offset + r0 * w;
-    T* out = to + r0 * w;
-    for (ptrdiff_t c = 0; c < (r1 - r0) * w; c += lanes<T>) {
-      add_to<T>(out + c, load<T>(from + c));
-      store<T>(from + c, splat<T>(T(0)));
+    const ThreadBuffers<T>& b = s.threads[t];
+    for (ptrdiff_t a = a0; a < a0 + n;) {
+      const ptrdiff_t block = a / block_atoms, block_end = (block + 1) * block_atoms;
+      const ptrdiff_t end = block_end < a0 + n ? block_end : a0 + n;
+      if (b.touched[block]) {
+        T* from = b.rows + offset + a * w;
+        T* out = to + a * w;
+        for (ptrdiff_t c = 0; c < (end - a) * w; c += lanes<T>) {
+          add_to<T>(out + c, load<T>(from + c));
+          store<T>(from + c, splat<T>(T(0)));
+        }
+      }
+      a = end;
     }
   }
 }

@@ -11,6 +11,7 @@ struct ThreadBuffers {
   T* rows;       // zeros between stages: private messages (null for the first thread)
   T *h, *g3, *gc, *gvw, *norm, *hidden, *slope, *gradient;  // node stage, block_atoms rows
   EdgeScratch<T> edge;
+  uint8_t* touched;  // blocks of atoms whose private rows are not zero between stages
   GatedScratch<T> head, head_out;
   double *forces, *virial;
   int p_begin, p_end;  // this thread's pairs inside the cutoff
@@ -107,6 +108,7 @@ void lay_out(Step<T>& s, Bump& m) {
   for (int t = 0; t < s.max_threads; t++) {
     ThreadBuffers<T>& b = s.threads[t];
     b.rows = t ? m.take<T>(n * (4 * e > 6 * f ? 4 * e : 6 * f)) : nullptr;
+    b.touched = m.take<uint8_t>(n / block_atoms + 1);
     b.h = m.take<T>(block_atoms * f);
     b.g3 = m.take<T>(block_atoms * 3 * f);
     b.gc = m.take<T>(block_atoms * 2 * f);
