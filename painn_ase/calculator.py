@@ -121,7 +121,8 @@ class PaiNNCalculator(Calculator):
     scatter : {"torch", "torch_scatter"}, optional
         Which package sums messages over neighbours, torch if not told otherwise; both give the
         same results. "torch_scatter" needs the package torch-scatter
-        (``pip install --no-build-isolation torch-scatter``, after torch).
+        (``pip install --no-build-isolation torch-scatter``, after torch), and makes "auto" take
+        the eager backend, where such sums are made.
     backend : {"auto", "fused", "eager"}
         What evaluates the model: plain torch, or the compiled CPU kernel; "auto" takes the fastest
         that can run and says once which, on the logger ``painn_ase``. A fast backend is compared
@@ -170,7 +171,9 @@ class PaiNNCalculator(Calculator):
         self.device = resolve_device(device)
         self.dtype = members[0].dtype if dtype is None else resolve_dtype(dtype)
         self.potentials = tuple(_placed(m, self.device, self.dtype, scatter) for m in members)
-        self.backends = tuple(select_backend(p, backend) for p in self.potentials)
+        # Who asks for torch-scatter means plain torch: the fused kernel does its own sums.
+        chosen = "eager" if scatter == "torch_scatter" and backend == "auto" else backend
+        self.backends = tuple(select_backend(p, chosen) for p in self.potentials)
         self.charge = None if charge is None else _finite_charge(charge)
         self.skin = skin
         self.implemented_properties = _ase_names(self.potential)
