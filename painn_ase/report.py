@@ -109,7 +109,7 @@ def draw_spectra(
 
 def draw_run(outcome: Outcome, path: Path) -> None:
     """Energy drift and temperature of the segments, as a picture at `path`."""
-    figure, axes = new_figure(2, width=7.2, panel_height=2.4)
+    figure, axes = new_figure(2, width=7.2, panel_height=2.7)
     with TrajectoryReader(outcome.folder / "segments.h5") as reader:
         times = 1e-3 * reader.times("conserved_energy")
         energy = reader.read("conserved_energy").T

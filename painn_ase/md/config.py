@@ -93,8 +93,10 @@ class MDConfig:
     seed : int
         Of every random number in the run.
     center_of_mass : {"fix", "free"}
-        Whether the centre of mass stays where it is. ``fix`` is ASE's ``FixCom`` constraint, never
-        the ``fixcm`` of its Langevin, which overheats small molecules by half.
+        Whether the centre of mass stays where it is. ``fix`` takes its motion out at the start;
+        under the Langevin thermostats, whose noise would push it, ASE's ``FixCom`` constraint
+        holds it, never the ``fixcm`` of ASE's Langevin, which overheats small molecules by half.
+        With ``npt`` it is free, and counted.
     rotation : {"auto", "remove", "keep"}
         Angular momentum of an isolated molecule at the start. The global thermostats (Bussi,
         Nosé–Hoover) and NVE cannot change it, so ``auto`` removes it there and counts its degrees

@@ -65,6 +65,7 @@ class Monitor:
     def __init__(self, config: MDConfig, degrees_of_freedom: int) -> None:
         self._config = config
         self._degrees_of_freedom = degrees_of_freedom
+        self._masses: NDArray[np.float64] | None = None
         self._speed_limit = config.max_displacement / (config.timestep * fs_to_ase_time)
 
     def check(self, atoms: Atoms, step: int) -> None:
@@ -75,7 +76,9 @@ class Monitor:
         UnstableRunError
             Names the atom, the step and the remedy.
         """
-        masses = atoms.get_masses()
+        masses = self._masses
+        if masses is None:
+            masses = self._masses = np.asarray(atoms.get_masses())
         velocities = atoms.arrays["momenta"] / masses[:, None]
         speeds_squared = np.einsum("ia,ia->i", velocities, velocities)
         # One comparison that NaN fails, too.

@@ -206,10 +206,10 @@ class _Run:
         self.holds_center = (
             config.center_of_mass == "fix" and config.ensemble != "npt" and not atoms.constraints
         )
-        # ASE's Nosé–Hoover chain sets positions twice a step, and the rounding of FixCom between
-        # would make its cache of forces a memory. Without net force the centre rests anyhow.
-        chain = config.ensemble == "nose-hoover"
-        if self.holds_center and not chain:
+        # Only the noise of Langevin thermostats pushes the centre of mass; elsewhere one that
+        # starts at rest stays there, and FixCom would cost time and rounding.
+        pushed = config.ensemble in ("langevin", "baoab")
+        if self.holds_center and pushed:
             atoms.set_constraint(FixCom())
         if config.ensemble == "nose-hoover" and any(
             not isinstance(c, FixCom) for c in atoms.constraints
@@ -224,7 +224,7 @@ class _Run:
         )
         self.degrees_of_freedom = count_degrees_of_freedom(
             atoms, rotation_removed=self.removes_rotation
-        ) - (3 if self.holds_center and chain else 0)
+        ) - (3 if self.holds_center and not pushed else 0)
         self.monitor = Monitor(config, self.degrees_of_freedom)
         self.integrator: Integrator | None = None
 

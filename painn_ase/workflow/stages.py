@@ -76,6 +76,8 @@ def run_spectrum(
     """
     folder, narrator = Path(folder), narrator or _Silent()
     spec = calculator.potential.spec
+    if len(calculator.potentials) > 1:
+        raise GeometryError("segments run one potential; give a single model, not a committee.")
     quantities = _recorded_fluxes(calculator)
     _prepare_folder(folder, config, restart)
     seconds: dict[str, float] = {}

@@ -1,0 +1,181 @@
+"""A look at whether a run has left what the model was trained on, before it explodes.
+
+The network answers for every structure, also for those it knows nothing about. Two signs tell:
+atoms closer together than any two of their elements were in training, as far as the model file
+says how close that was, and a committee whose members disagree.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from painn_ase.errors import PaiNNWarning, SpecError, UnstableRunError
+from painn_ase.graph import neighbor_pairs
+from painn_ase.md.observers import Frame
+
+__all__ = ["PROVENANCE_KEY", "ExtrapolationGuard", "GuardAction", "smallest_trained_distances"]
+
+#: Where a model file keeps the smallest distances of its training data: {"H-C": 0.98, …}, Å.
+PROVENANCE_KEY = "smallest_distances"
+GuardAction = Literal["warn", "stop", "off"]
+
+
+class ExtrapolationGuard:
+    """Observer that warns, or stops the run, where the model extrapolates.
+
+    Parameters
+    ----------
+    distances : mapping of (int, int) to float
+        Smallest distance of each pair of elements in training, Å, atomic numbers ascending; pairs
+        without an entry are not judged.
+    action : {"warn", "stop"}
+        Warn once for each pair of elements and once for the spread, or stop at the first sign.
+    margin : float
+        Å below the smallest distance that are let pass: a finite training set does not hold the
+        rarest of the close encounters that belong to its own temperature.
+    max_spread : float or None
+        eV/Å; largest standard deviation of a force component among the members of a committee.
+    every : int
+        Steps between looks.
+
+    Raises
+    ------
+    SpecError
+        For an impossible setting.
+    """
+
+    def __init__(
+        self,
+        distances: Mapping[tuple[int, int], float],
+        action: Literal["warn", "stop"] = "warn",
+        *,
+        margin: float = 0.05,
+        max_spread: float | None = None,
+        every: int = 10,
+    ) -> None:
+        if action not in ("warn", "stop"):
+            raise SpecError(f"action must be 'warn' or 'stop'; got {action!r}.")
+        if every < 1 or margin < 0 or (max_spread is not None and not max_spread > 0):
+            raise SpecError(
+                "every must be at least 1, margin not negative, max_spread positive; got "
+                f"{every}, {margin}, {max_spread}."
+            )
+        self.action = action
+        self.max_spread = max_spread
+        self._every = every
+        self._limits = np.zeros((119, 119))
+        for (a, b), smallest in distances.items():
+            self._limits[a, b] = self._limits[b, a] = max(0.0, smallest - margin)
+        self._reach = float(self._limits.max())
+        self._told: set[object] = set()
+
+    @classmethod
+    def of(
+        cls, calculator: Any, action: GuardAction = "warn", **options: Any
+    ) -> ExtrapolationGuard | None:
+        """The guard that fits a calculator; None where there is nothing to judge by.
+
+        Parameters
+        ----------
+        calculator : ase.calculators.calculator.Calculator
+            A :class:`~painn_ase.calculator.PaiNNCalculator`; any other gives None.
+        action : {"warn", "stop", "off"}
+        **options
+            As for the class.
+        """
+        spec = getattr(getattr(calculator, "potential", None), "spec", None)
+        if action == "off" or spec is None:
+            return None
+        distances = smallest_trained_distances(spec.provenance)
+        if not distances and options.get("max_spread") is None:
+            return None
+        return cls(distances, action, **options)
+
+    def wants(self, step: int) -> bool:
+        """Whether a look is due."""
+        return step % self._every == 0
+
+    def observe(self, frame: Frame) -> None:
+        """Look at a frame.
+
+        Raises
+        ------
+        UnstableRunError
+            When something is found and the action is "stop"; names the atoms and the step.
+        """
+        if self._reach > 0.0:
+            self._check_distances(frame.atoms, frame.step)
+        results = getattr(frame.atoms.calc, "results", {})
+        if self.max_spread is not None and "forces_std" in results:
+            self._check_spread(results["forces_std"], frame)
+
+    def _check_distances(self, atoms: Atoms, step: int) -> None:
+        pairs = neighbor_pairs(atoms.positions, atoms.cell.array, atoms.pbc, self._reach)
+        if not pairs.n_edges:
+            return
+        i, j = pairs.idx_i, pairs.idx_j
+        vectors = atoms.positions[j] - atoms.positions[i] + pairs.shifts @ atoms.cell.array
+        distances = np.sqrt(np.einsum("ea,ea->e", vectors, vectors))
+        short = self._limits[atoms.numbers[i], atoms.numbers[j]] - distances
+        worst = int(short.argmax())
+        if short[worst] <= 0.0:
+            return
+        a, b = int(i[worst]), int(j[worst])
+        kinds = tuple(sorted((int(atoms.numbers[a]), int(atoms.numbers[b]))))
+        self._tell(
+            kinds,
+            f"at step {step} atoms {a} ({atoms.symbols[a]}) and {b} ({atoms.symbols[b]}) are "
+            f"{distances[worst]:.3f} Å apart, closer than any such pair in the training data. The "
+            "model extrapolates: look at the structure, lower temperature or time step, or train "
+            "with frames like it.",
+        )
+
+    def _check_spread(self, spread: NDArray[np.float64], frame: Frame) -> None:
+        assert self.max_spread is not None
+        atom, axis = np.unravel_index(int(np.argmax(spread)), spread.shape)
+        largest = float(spread[atom, axis])
+        if largest > self.max_spread:
+            self._tell(
+                "spread",
+                f"at step {frame.step} the members of the committee disagree by {largest:.3g} eV/Å "
+                f"about the force on atom {atom} ({frame.atoms.symbols[int(atom)]}), more than the "
+                f"{self.max_spread:g} allowed (max_spread). Train with frames like this one.",
+            )
+
+    def _tell(self, kind: object, message: str) -> None:
+        if self.action == "stop":
+            raise UnstableRunError(message)
+        if kind not in self._told:
+            self._told.add(kind)
+            warnings.warn(message, PaiNNWarning, stacklevel=2)
+
+
+def smallest_trained_distances(provenance: Mapping[str, Any]) -> dict[tuple[int, int], float]:
+    """Smallest distances (Å) of the training data by pair of atomic numbers; empty if not told.
+
+    Raises
+    ------
+    SpecError
+        When the entry is there but cannot be read.
+    """
+    table = provenance.get(PROVENANCE_KEY, {})
+    try:
+        found = {}
+        for pair, smallest in table.items():
+            a, b = sorted(atomic_numbers[symbol] for symbol in pair.split("-"))
+            found[a, b] = float(smallest)
+            if not 0.0 <= found[a, b] < np.inf:
+                raise ValueError(f"{pair}: {smallest}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SpecError(
+            f"the model's provenance has a damaged table {PROVENANCE_KEY!r} ({error}); it maps "
+            "pairs like 'H-C' to distances in Å. Save the model again, or switch the guard off."
+        ) from error
+    return found
