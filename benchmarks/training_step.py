@@ -153,6 +153,7 @@ class Worker:
         )
 
     def ask(self, **request: Any) -> dict[str, Any]:
+        """Send one request and wait for its answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -164,6 +165,7 @@ class Worker:
         return answer
 
     def close(self) -> None:
+        """End the process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=60)
