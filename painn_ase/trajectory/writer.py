@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from painn_ase._version import __version__
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.channels import Channel, channel_named, unit_factor
-from painn_ase.trajectory.journal import JournaledFile
+from painn_ase.trajectory.journal import JournaledFile, journal_path
 
 __all__ = ["System", "TrajectoryWriter"]
 
@@ -143,7 +143,8 @@ class TrajectoryWriter:
         path = Path(path)
         if not strides:
             raise TrajectoryError("Nothing to record: name at least one quantity with its stride.")
-        if path.exists() and not overwrite:
+        # A run killed in its first moment leaves an empty file, which holds nothing to protect.
+        if path.exists() and path.stat().st_size and not overwrite:
             raise TrajectoryError(
                 f"{path} exists. Continue it with a restart, choose another name, or allow it to "
                 "be overwritten."
@@ -178,8 +179,10 @@ class TrajectoryWriter:
             When the file is missing, foreign, damaged, or being written by another run.
         """
         path = Path(path)
-        if not path.exists():
-            raise TrajectoryError(f"{path} does not exist; there is nothing to continue.")
+        if not path.exists() or not (path.stat().st_size or journal_path(path).exists()):
+            raise TrajectoryError(
+                f"{path} does not exist or is empty; there is nothing to continue."
+            )
         raw = JournaledFile(path, "a")
         try:
             writer = cls(path, raw, h5py.File(raw, "r+"))

@@ -176,7 +176,7 @@ def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
 
 def _write_until_killed(path: Path) -> None:
     atoms = molecule("CH3CH2OH")
-    if path.exists():
+    if path.exists() and path.stat().st_size:
         writer = TrajectoryWriter.append(path)
     else:
         writer = TrajectoryWriter.create(path, System.of(atoms), STRIDES)
