@@ -37,6 +37,8 @@ __all__ = ["Report", "fuzz"]
 
 #: Seconds a file may take, and seconds after which a child that does not answer is killed.
 _PATIENCE, _DEADLINE = 20.0, 60.0
+#: Files one child reads.
+_BATCH = 5000
 #: What a child may allocate beyond what it has after reading the sound files.
 _HEADROOM = 1 << 30
 #: Audit events that no reader has reason to raise.
@@ -80,15 +82,18 @@ class Report:
         }
 
 
-def fuzz(name: str, count: int, first: int = 0, folder: Path | None = None) -> Report:
-    """Read `count` damaged files of one target; seeds run from `first`."""
+def fuzz(
+    name: str, count: int, first: int = 0, folder: Path | None = None, seconds: float = 1e9
+) -> Report:
+    """Read `count` damaged files of one target, fewer when `seconds` are over; seeds from `first`."""
     target, report = TARGETS[name], Report(name)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder or _fast_folder(), prefix="fuzz-") as scratch:
         sources = [path.read_bytes() for path in target.make(Path(scratch))]
         seed = first
-        while seed < first + count:
-            seed = _run_child(target, sources, Path(scratch), seed, first + count, report)
+        while seed < first + count and time.monotonic() - started < seconds:
+            end = min(first + count, seed + _BATCH)
+            seed = _run_child(target, sources, Path(scratch), seed, end, report)
         if (Path(scratch) / "canary").exists():
             report.outcomes["CODE RAN"] += 1
             report.faults.append({"kind": "CODE RAN", "seed": None})
@@ -271,6 +276,7 @@ def main() -> int:
     parser.add_argument("targets", nargs="+", choices=[*TARGETS, "all"])
     parser.add_argument("--count", type=int, default=100_000, help="damaged files per reader")
     parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--seconds", type=float, default=1e9, help="stop each reader after these")
     parser.add_argument("--output", type=Path, help="folder for one JSON file per reader")
     options = parser.parse_args()
     if not 0 < options.count <= 10_000_000:
@@ -278,7 +284,7 @@ def main() -> int:
     names = list(TARGETS) if "all" in options.targets else options.targets
     faults = 0
     for name in names:
-        report = fuzz(name, options.count, options.first)
+        report = fuzz(name, options.count, options.first, seconds=options.seconds)
         faults += len(report.faults)
         text = json.dumps(report.to_dict(), indent=1)
         print(text, flush=True)
