@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
+import struct
 import sys
 import warnings
 from collections.abc import Callable
@@ -53,10 +55,24 @@ def _models(folder: Path) -> list[Path]:
     from painn_ase.testing import random_potential
 
     heads = (("energy",), ("energy", "dipole", "polarizability"), ("energy", "charges"))
-    return [
-        save_model(random_potential(4, 1, 3, heads=h, seed=n), folder / f"m{n}.safetensors")
-        for n, h in enumerate(heads)
-    ]
+    paths = []
+    for n, h in enumerate(heads):
+        paths.append(save_model(random_potential(4, 1, 3, heads=h, seed=n), folder / f"{n}.model"))
+        bare = folder / f"bare{n}.model"
+        bare.write_bytes(_without_checksum(paths[-1].read_bytes()))
+        paths += [bare, bare]
+    return paths
+
+
+def _without_checksum(data: bytes) -> bytes:
+    """A model file as it was before there were checksums, which notice nearly every change."""
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    ours = json.loads(header["__metadata__"]["painn_ase"])
+    ours.pop("sha256", None)
+    header["__metadata__"]["painn_ase"] = json.dumps(ours)
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data[8 + length :]
 
 
 def _read_model(path: Path) -> object:

@@ -85,7 +85,7 @@ class Report:
 def fuzz(
     name: str, count: int, first: int = 0, folder: Path | None = None, seconds: float = 1e9
 ) -> Report:
-    """Read `count` damaged files of one target, fewer when `seconds` are over; seeds from `first`."""
+    """Read `count` damaged files of one target, or what `seconds` allow; seeds from `first`."""
     target, report = TARGETS[name], Report(name)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder or _fast_folder(), prefix="fuzz-") as scratch:

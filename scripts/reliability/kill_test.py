@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import json
 import os
 import random
@@ -102,19 +103,22 @@ def kill_test(
     rng, report, started = random.Random(seed), Report(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kill-") as name:
         folder = Path(name)
-        whole = {}
+        whole, lasts = {}, {}
         for kind in kinds:
             whole[kind] = folder / f"{kind}.h5"
+            begun = time.monotonic()
             run(kind, whole[kind], steps, False)
+            lasts[kind] = time.monotonic() - begun
         turn = 0
         while sum(report.kills.values()) < kills and not report.faults:
             kind = kinds[turn % len(kinds)]
             turn += 1
             path = folder / f"run{turn}.h5"
-            _until_through(kind, path, steps, rng, report, kills // len(kinds) + 1)
+            _until_through(kind, path, steps, rng, report, kills // len(kinds) + 1, lasts[kind])
             if not report.faults:
                 report.frames += _compare(whole[kind], path, report)
                 report.runs[kind] += 1
+            print(f"{kind}: {sum(report.kills.values())} kills", file=sys.stderr, flush=True)
             if time.monotonic() - started > seconds:
                 break
     report.seconds = time.monotonic() - started
@@ -122,17 +126,17 @@ def kill_test(
 
 
 def _until_through(
-    kind: str, path: Path, steps: int, rng: random.Random, report: Report, most: int
+    kind: str, path: Path, steps: int, rng: random.Random, report: Report, most: int, lasts: float
 ) -> None:
-    """Run in children that are killed, until one of them comes to the end."""
+    """Run in children that are killed, until one comes to the end; left alone a run `lasts`."""
     n = 0
     while True:
         state = path.with_suffix(".state.npz")
         before = state.with_name(state.name + ".previous")
         begun = state.exists() or before.exists()
         operation = rng.randrange(1, 60) if rng.random() < 0.5 and n < most else 0
-        moment = rng.uniform(0.0, 0.6) if not operation and n < most else None
-        status = _child(lambda: run(kind, path, steps, begun), operation, moment)
+        moment = rng.uniform(0.0, 0.5 * lasts) if not operation and n < most else None
+        status = _child(functools.partial(run, kind, path, steps, begun), operation, moment)
         if status == 0:
             return
         n += 1
