@@ -149,3 +149,26 @@ def test_degrees_of_freedom_of_bent_and_linear_molecules(name, lost) -> None:
     velocities = remove_rotation(remove_translation(velocities, masses), atoms.positions, masses)
     momentum = np.einsum("i,ia->a", masses, np.cross(atoms.positions, velocities))
     np.testing.assert_allclose(momentum, 0, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "steps"), [("CH3CH2OH", 600_000), ("H2O", 1_500_000)])
+@pytest.mark.parametrize("ensemble", THERMOSTATS)
+def test_trained_models_hold_300_kelvin_within_one_percent(name, steps, ensemble) -> None:
+    from ase.build import molecule
+
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.models import bundled_models
+
+    model = {"CH3CH2OH": "ethanol", "H2O": "water"}[name]
+    if model not in bundled_models():
+        pytest.skip(f"no bundled model called {model}")
+    atoms = molecule(name)
+    atoms.calc = PaiNNCalculator(model)
+    config = MDConfig(
+        steps=steps, ensemble=ensemble, temperature=300, friction=0.03, time_constant=30, seed=4
+    )
+    vibrational = VibrationalTemperature(burn_in=steps // 20)
+    result = run_md(atoms, config, observers=[vibrational])
+    assert result.temperature == pytest.approx(300, rel=0.01)
+    assert np.mean(vibrational.samples) == pytest.approx(300, rel=0.015)
