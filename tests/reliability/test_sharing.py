@@ -1,0 +1,123 @@
+"""Nothing of the process is touched, nothing grows, and several users do not meet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ase.build import molecule
+from leaks import WORK, watch
+
+from painn_ase import PaiNNCalculator
+from painn_ase.md import MDConfig, run_md
+from painn_ase.models import load_model, save_model
+from painn_ase.testing import random_atoms, random_potential
+
+
+def process_state() -> dict[str, Any]:
+    """Whatever belongs to the whole process and not to us."""
+    return {
+        "default dtype": torch.get_default_dtype(),
+        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "grad": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "torch random": torch.random.get_rng_state().numpy().tobytes(),
+        "numpy random": repr(np.random.get_state()),  # noqa: NPY002
+        "python random": hash(random.getstate()),
+        "numpy errors": np.geterr(),
+        "numpy print": repr(np.get_printoptions()),
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "signals": [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)],
+        "handlers": (list(logging.root.handlers), list(logging.getLogger("painn_ase").handlers)),
+        "filters": list(warnings.filters),
+        "threads alive": threading.active_count(),
+    }
+
+
+@pytest.mark.parametrize("backend", ["eager", "auto"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_whole_life_leaves_the_process_as_it_was(
+    backend: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    before_dtype = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        potential = random_potential(8, 2, 4, 4.0, heads=("energy", "dipole", "polarizability"))
+        before = process_state()
+        model = save_model(potential, tmp_path / "m.safetensors")
+        atoms = molecule("CH3OH")
+        atoms.calc = PaiNNCalculator(load_model(model), backend=backend)
+        atoms.get_forces()
+        atoms.get_dipole_moment()
+        atoms.calc.get_polarizability(atoms)
+        config = MDConfig(steps=4, ensemble="langevin", max_displacement=9.0)
+        run_md(atoms, config, trajectory=tmp_path / "run.h5")
+        after = process_state()
+        assert {k: v for k, v in after.items() if v != before[k]} == {}
+    finally:
+        torch.set_default_dtype(before_dtype)
+
+
+def test_several_models_in_several_threads_give_what_each_gives_alone() -> None:
+    potentials = [random_potential(8 * (1 + n % 2), 2, 4, 4.0, seed=n) for n in range(4)]
+    structures = [random_atoms(5 + n, pbc=bool(n % 2), seed=n) for n in range(6)]
+    alone = [[PaiNNCalculator(p).get_property("forces", a) for a in structures] for p in potentials]
+    calculators = [PaiNNCalculator(p) for p in potentials]
+
+    def work(n: int) -> bool:
+        k, m = n % len(potentials), (7 * n) % len(structures)
+        forces = calculators[k].get_property("forces", structures[m].copy())
+        return np.array_equal(forces, alone[k][m])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(240)))
+
+
+def test_forked_children_give_the_same_while_the_parent_computes() -> None:
+    calculator = PaiNNCalculator(random_potential(16, 2, 4, 4.0))
+    atoms = random_atoms(9, pbc=True)
+    expected = calculator.get_property("forces", atoms)
+    children = []
+    for _ in range(4):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                moved = atoms.copy()
+                moved.rattle(0.01)
+                calculator.get_property("forces", moved)
+                same = np.array_equal(calculator.get_property("forces", atoms), expected)
+                code = 0 if same else 2
+            finally:
+                os._exit(code)
+        children.append(pid)
+        calculator.get_property("forces", atoms)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    assert codes == [0] * 4
+    assert np.array_equal(calculator.get_property("forces", atoms), expected)
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_memory_and_open_files_stay(name: str) -> None:
+    report = watch(name, 2000 if name.startswith("fused") else 40)
+    assert report["growth_in_last_half_mib"] < 2.0, report
+    assert report["open_files"][0] == report["open_files"][1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORK)
+def test_memory_and_open_files_stay_for_very_long(name: str) -> None:
+    report = watch(name, max(200, int(100_000 * WORK[name][2])))
+    assert report["growth_in_last_half_mib"] < 2.0, report
+    assert report["open_files"][0] == report["open_files"][1]
