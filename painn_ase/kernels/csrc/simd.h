@@ -1,6 +1,7 @@
 // Vectors of one instruction set and the few operations the kernel needs.
 //
-// GCC and Clang provide vectors as a language extension; elsewhere a struct with loops stands in.
+// GCC and Clang provide vectors as a language extension; elsewhere, and for testing where
+// PAINN_PLAIN_VECTORS is defined, a struct with loops stands in.
 // No standard-library template may be instantiated in files compiled for one instruction set: the
 // linker keeps one copy of an inline function, and it could keep the one an older CPU cannot run.
 #ifndef PAINN_SIMD_H
@@ -41,7 +42,7 @@
 
 namespace {
 
-#if defined(__GNUC__) || defined(__clang__)
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(PAINN_PLAIN_VECTORS)
 template <class T>
 struct Simd;
 template <>
