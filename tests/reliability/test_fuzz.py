@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
-from corpus import TARGETS
+from corpus import TARGETS, Target
 from fuzz_files import fuzz as fuzz_files
 from fuzz_geometry import fuzz as fuzz_geometry
 
@@ -31,3 +36,39 @@ def test_any_structure_gives_the_brute_force_numbers_or_is_refused() -> None:
 def test_many_structures_give_the_brute_force_numbers_or_are_refused() -> None:
     report = fuzz_geometry(2000, first=2_000_000)
     assert not report.faults, report.faults[:3]
+
+
+def _naive(read: Callable[[bytes], object], bad: bytes) -> Target:
+    """A reader that means no good, met with the same bad file each time."""
+
+    def make(folder: Path) -> list[Path]:
+        (folder / "sound.bin").write_bytes(b"sound")
+        return [folder / "sound.bin"]
+
+    def guarded(path: Path) -> object:
+        data = path.read_bytes()
+        return None if data == b"sound" else read(data)
+
+    return Target(".bin", make, lambda data, rng: bad, guarded)
+
+
+class _Payload:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    [
+        (pickle.loads, "FORBIDDEN"),
+        (lambda data: os.abort(), "CRASH"),
+        (lambda data: {}[data], "ESCAPED: KeyError"),
+        (lambda data: bytes(1 << 40), "ESCAPED: MemoryError"),
+    ],
+)
+def test_the_fuzzer_notices_what_it_is_there_to_notice(
+    read: Callable[[bytes], object], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TARGETS, "naive", _naive(read, pickle.dumps(_Payload())))
+    report = fuzz_files("naive", 2)
+    assert [fault["kind"].startswith(kind) for fault in report.faults] == [True, True]
