@@ -167,7 +167,7 @@ def smallest_trained_distances(provenance: Mapping[str, Any]) -> dict[tuple[int,
     """
     table = provenance.get(PROVENANCE_KEY, {})
     try:
-        found = {}
+        found: dict[tuple[int, int], float] = {}
         for pair, smallest in table.items():
             a, b = sorted(atomic_numbers[symbol] for symbol in pair.split("-"))
             found[a, b] = float(smallest)

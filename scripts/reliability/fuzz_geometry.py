@@ -36,7 +36,7 @@ CUTOFF = 4.0
 _ELEMENTS = (1, 6, 7, 8)
 #: Closer than this the calculator must refuse.
 _COINCIDENT = 1e-6
-_MOST_WORK, _MOST_EDGES = 1e6, 2e4
+_MOST_WORK, _MOST_EDGES = 3e6, 4e4
 
 
 @dataclass(frozen=True)
