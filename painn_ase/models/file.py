@@ -219,7 +219,8 @@ def _build_if_shapes_fit(
         raise ModelFileError(
             f"{path}: weights and header do not belong together: {'; '.join(problems[:5])}{more}."
         )
-    with torch.device("cpu"):
+    # The layers draw weights that the file's replace: not from the user's random numbers.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         return AtomisticPotential(spec)
 
 
