@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +17,23 @@ if not hasattr(os, "fork"):  # the scripts watch children that die
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
-    """A file system of 600 kB; skips where nobody may mount one."""
-    import subprocess
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a file system of so many bytes; skips where nobody may mount one."""
+    mounted: list[Path] = []
 
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False)
-    except OSError:
-        pytest.skip("no program to mount a small disk with")
-    if done.returncode:
-        pytest.skip("not allowed to mount a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=False)
+    def mount(size: int) -> Path:
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False)
+        except OSError:
+            pytest.skip("no program to mount a small disk with")
+        if done.returncode:
+            pytest.skip("not allowed to mount a small disk")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
