@@ -15,7 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_structures import ethanol, shaken_lattice, water_box
 
-from painn_ase.errors import DeviceError, UnknownElementError, UnsupportedPropertyError
+from painn_ase.errors import (
+    DeviceError,
+    GeometryError,
+    UnknownElementError,
+    UnsupportedPropertyError,
+)
 from painn_ase.graph import AtomGraph, VerletList, collate, from_ase, neighbor_pairs
 from painn_ase.kernels import FusedBackend, FusedEnergy
 from painn_ase.kernels.library import INSTRUCTION_SETS, load_library, why_unavailable
@@ -471,3 +476,11 @@ def test_a_forked_process_makes_its_own_threads() -> None:
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert np.array_equal(fused.compute_graph(graph).forces, expected)
+
+
+def test_a_one_sided_pair_list_is_refused() -> None:
+    fused = FusedEnergy(random_potential(16, 2))
+    with pytest.raises(GeometryError, match="both directions"):
+        fused.prepare(
+            np.array([1, 1]), np.array([0]), np.array([1]), np.zeros((1, 3)), np.zeros((3, 3))
+        )
