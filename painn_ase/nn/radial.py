@@ -23,7 +23,7 @@ class BesselBasis(nn.Module):
 
     def __init__(self, n_rbf: int, cutoff: float) -> None:
         super().__init__()
-        n = torch.arange(1, n_rbf + 1, dtype=torch.float64)
+        n = torch.arange(1, n_rbf + 1, dtype=torch.float64, device="cpu")
         self.register_buffer("frequencies", _as_weights(n * (math.pi / cutoff)))
 
     def forward(self, distances: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class GaussianBasis(nn.Module):
 
     def __init__(self, n_rbf: int, cutoff: float) -> None:
         super().__init__()
-        centers = torch.linspace(0.0, cutoff, n_rbf, dtype=torch.float64)
+        centers = torch.linspace(0.0, cutoff, n_rbf, dtype=torch.float64, device="cpu")
         widths = torch.full_like(centers, cutoff / max(n_rbf - 1, 1))
         self.register_buffer("centers", _as_weights(centers))
         self.register_buffer("widths", _as_weights(widths))

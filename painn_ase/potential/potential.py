@@ -73,8 +73,8 @@ class AtomisticPotential(nn.Module):
         self.spec = spec
         self.exchange: Exchange | None = None
         n, n_elements = spec.representation.n_features, len(spec.elements)
-        rows = torch.full((len(ATOMIC_MASSES),), -1, dtype=torch.int64)
-        rows[list(spec.elements)] = torch.arange(n_elements)
+        row_of = {z: row for row, z in enumerate(spec.elements)}
+        rows = torch.tensor([row_of.get(z, -1) for z in range(len(ATOMIC_MASSES))])
         self.register_buffer("element_rows", rows, persistent=False)
         self.masses_by_element = ElementTable(
             tuple(ATOMIC_MASSES[z] for z in spec.elements), n_elements
