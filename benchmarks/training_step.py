@@ -110,6 +110,9 @@ def build_schnetpack(batch_size: int) -> Callable[[], None]:
 
 def serve(contender: str) -> None:
     """Answer requests on standard input: build for a batch size, or make steps and time them."""
+    # The folder of a script comes first in the search path, where its neighbours would hide
+    # modules of the standard library.
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != HERE.resolve()]
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
