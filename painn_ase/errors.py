@@ -31,7 +31,8 @@ class PaiNNError(Exception):
 
 class GeometryError(PaiNNError, ValueError):
     """A structure that has no meaning: NaN positions, coincident atoms, a periodic direction
-    without a cell vector, no atoms at all."""
+    without a cell vector, no atoms at all.
+    """
 
 
 class UnknownElementError(PaiNNError, ValueError):
