@@ -182,7 +182,8 @@ def _read_npz(path: Path) -> Spectrum:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
                 raise DataError(f"{path}: unpacks to more than {MAX_BYTES >> 20} MiB")
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {k: stored[k] for k in stored.files}
+            # a member that is no array comes out as bytes
+            arrays = {k: np.asarray(stored[k]) for k in stored.files}
     except DataError:
         raise
     # a broken archive may fail anywhere in zipfile, zlib or numpy's header parser
