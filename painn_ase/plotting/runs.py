@@ -34,7 +34,7 @@ def plot_energy_drift(
     ax.plot(
         t, mean_line, color=_RED, linewidth=1.2, label=text if label is None else f"{label}: {text}"
     )
-    ax.set_ylabel("energy − start / meV atom$^{-1}$")
+    ax.set_ylabel("energy − start\n/ meV atom$^{-1}$")
     return _dress(ax, t)
 
 
