@@ -21,6 +21,7 @@ from leaks import WORK, watch
 from painn_ase import PaiNNCalculator
 from painn_ase.md import MDConfig, run_md
 from painn_ase.models import load_model, save_model
+from painn_ase.potential import AtomisticPotential
 from painn_ase.testing import random_atoms, random_potential
 
 
@@ -45,6 +46,19 @@ def process_state() -> dict[str, Any]:
     }
 
 
+def _life(potential: AtomisticPotential, backend: str, folder: Path) -> None:
+    """A model saved, loaded, evaluated and driven."""
+    folder.mkdir()
+    model = save_model(potential, folder / "m.safetensors")
+    atoms = molecule("CH3OH")
+    atoms.calc = PaiNNCalculator(load_model(model), backend=backend)
+    atoms.get_forces()
+    atoms.get_dipole_moment()
+    atoms.calc.get_polarizability(atoms)
+    config = MDConfig(steps=4, ensemble="langevin", max_displacement=9.0)
+    run_md(atoms, config, trajectory=folder / "run.h5")
+
+
 @pytest.mark.parametrize("backend", ["eager", "auto"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_whole_life_leaves_the_process_as_it_was(
@@ -54,15 +68,9 @@ def test_a_whole_life_leaves_the_process_as_it_was(
     torch.set_default_dtype(dtype)
     try:
         potential = random_potential(8, 2, 4, 4.0, heads=("energy", "dipole", "polarizability"))
+        _life(potential, backend, tmp_path / "first")  # other packages set things on import
         before = process_state()
-        model = save_model(potential, tmp_path / "m.safetensors")
-        atoms = molecule("CH3OH")
-        atoms.calc = PaiNNCalculator(load_model(model), backend=backend)
-        atoms.get_forces()
-        atoms.get_dipole_moment()
-        atoms.calc.get_polarizability(atoms)
-        config = MDConfig(steps=4, ensemble="langevin", max_displacement=9.0)
-        run_md(atoms, config, trajectory=tmp_path / "run.h5")
+        _life(potential, backend, tmp_path / "second")
         after = process_state()
         assert {k: v for k, v in after.items() if v != before[k]} == {}
     finally:
