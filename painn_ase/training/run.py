@@ -54,7 +54,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     ----------
     config : TrainConfig
     resume : bool
-        Continue from the newest readable checkpoint of the same configuration and data.
+        Continue from the newest readable checkpoint of the same configuration and data; only the
+        number of epochs may differ, to lengthen a run or cut it short.
     overwrite : bool
         Start anew where there already is a run.
 
