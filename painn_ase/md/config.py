@@ -113,6 +113,9 @@ class MDConfig:
         Å per step of any atom; beyond it the run is stopped as an explosion.
     max_drift : float or None
         eV per atom that the conserved energy may stray from its start before the run stops.
+    guard : {"warn", "stop", "off"}
+        What to do when two atoms come closer than any such pair in the training data, as far as
+        the model file says how close that was.
     record : RecordConfig
         What goes into the trajectory.
     """
@@ -134,6 +137,7 @@ class MDConfig:
     max_temperature: float = 1e5
     max_displacement: float = 1.0
     max_drift: float | None = None
+    guard: Literal["warn", "stop", "off"] = "warn"
     record: RecordConfig = field(default_factory=RecordConfig)
 
     def __post_init__(self) -> None:

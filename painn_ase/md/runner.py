@@ -22,6 +22,7 @@ from ase.constraints import FixCom, dict2constraint
 from painn_ase._version import __version__
 from painn_ase.errors import GeometryError, PaiNNError, TrajectoryError, UnstableRunError
 from painn_ase.md.config import MDConfig
+from painn_ase.md.guard import ExtrapolationGuard
 from painn_ase.md.integrators import Integrator, build_integrator
 from painn_ase.md.monitor import Drift, Monitor
 from painn_ase.md.observers import Frame, Observer, Recorder, Response
@@ -179,6 +180,8 @@ def run_md(
                 recorder = run.open_trajectory(trajectory, restart, author, overwrite)
                 stack.callback(recorder.writer.abandon)
                 run.observers.append(recorder)
+            if (guard := ExtrapolationGuard.of(atoms.calc, config.guard)) is not None:
+                run.observers.append(guard)
             run.observers.extend(observers)
             return run.loop(stack.enter_context(StopSignals()))
     finally:
@@ -291,7 +294,7 @@ class _Run:
         before = MDConfig.from_dict(saved.header["config"]).to_dict()
         now = self.config.to_dict()
         free = ("steps", "log_every", "save_every", "max_temperature", "max_displacement",
-                "max_drift")  # fmt: skip
+                "max_drift", "guard")  # fmt: skip
         changed = [k for k in now if k not in free and now[k] != before[k]]
         if changed:
             raise TrajectoryError(

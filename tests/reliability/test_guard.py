@@ -12,6 +12,7 @@ from ase.build import molecule
 
 from painn_ase import PaiNNCalculator
 from painn_ase.errors import PaiNNWarning, SpecError, UnstableRunError
+from painn_ase.md import MDConfig, run_md
 from painn_ase.md.guard import PROVENANCE_KEY, ExtrapolationGuard, smallest_trained_distances
 from painn_ase.md.observers import Frame
 from painn_ase.testing import random_potential
@@ -118,3 +119,21 @@ def test_the_table_of_a_training_set_holds_its_smallest_distances() -> None:
     assert found.keys() == expected.keys()
     for pair, distance in expected.items():
         assert found[pair] == pytest.approx(distance, abs=1e-4)
+
+
+def _run(guard: str) -> None:
+    potential = random_potential(4, 1, 3, 3.0)
+    potential.spec = dataclasses.replace(potential.spec, provenance={PROVENANCE_KEY: TABLE})
+    water = squeezed(0.2)
+    water.calc = PaiNNCalculator(potential, backend="eager")
+    run_md(water, MDConfig(steps=10, timestep=0.01, temperature=1.0, guard=guard))
+
+
+def test_a_run_is_guarded_unless_told_otherwise() -> None:
+    with pytest.warns(PaiNNWarning, match="closer than any such pair"):
+        _run(MDConfig(steps=1).guard)
+    with pytest.raises(UnstableRunError, match="closer than any such pair"):
+        _run("stop")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _run("off")
