@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from painn_ase.cli import COMMANDS, app
+from painn_ase.training import read_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,6 +29,17 @@ def test_the_python_blocks_run_in_order(
     namespace: dict[str, object] = {"__name__": "readme"}
     for number, block in enumerate(blocks("python"), start=1):
         exec(compile(block, f"README.md, python block {number}", "exec"), namespace)
+
+
+def test_the_training_recipe_is_a_configuration(tmp_path: Path) -> None:
+    recipes = blocks("toml")
+    assert recipes
+    for recipe in recipes:
+        path = tmp_path / "recipe.toml"
+        path.write_text(recipe, encoding="utf-8")
+        config = read_config(path)
+        assert config.name == "ethanol"
+        assert len(recipe.splitlines()) <= 5
 
 
 def test_the_two_commands_are_lines_of_their_own() -> None:
