@@ -84,6 +84,7 @@ def spectrum(
     if structure is None:
         from painn_ase.trajectory import read_time_series
 
+        _check_is_no_model(source)
         series = read_time_series(
             source,
             timestep=timestep,
@@ -131,6 +132,18 @@ def spectrum(
     typer.echo(f"written to {output}/: {', '.join(p.name for p in written)}")
 
 
+def _check_is_no_model(source: str) -> None:
+    """A model alone has no dynamics to take a spectrum of."""
+    from painn_ase.models import bundled_models
+
+    bundled = source in bundled_models() and not Path(source).exists()
+    if bundled or source.endswith(".safetensors"):
+        raise DataError(
+            f"{source} is a model, and no structure was named: `painn-ase spectrum {source} "
+            "STRUCTURE`, a file or a molecule's name as in ASE."
+        )
+
+
 def _from_series(
     series: TimeSeries,
     folder: Path,
@@ -167,10 +180,16 @@ def _from_series(
         ax.legend(frameon=False, fontsize="small")
         area = found.band_area()
         error = "" if area.error is None else f" ± {area.error:.3g}"
-        typer.echo(f"{name}: total area {area.value:.4g}{error} {found.unit} · cm⁻¹")
+        typer.echo(f"{name}: total area {area.value:.4g}{error} {_unit_of_area(found.unit)}")
     if ratio is not None:
         typer.echo(f"depolarisation ratio of the whole spectrum: {ratio[0]:.3f}")
     figure.savefig(folder / "spectra.png", dpi=150)
     for text in dict.fromkeys(str(w.message) for w in caught):
         typer.secho(f"note: {text}", fg="yellow", err=True)
     typer.echo(f"written: {folder}/ ({', '.join(sorted(p.name for p in folder.iterdir()))})")
+
+
+def _unit_of_area(unit: str) -> str:
+    """What a spectrum in this unit integrates to over cm⁻¹."""
+    shorter = unit.removesuffix("/cm^-1")
+    return shorter if shorter != unit else f"{unit}·cm^-1"

@@ -86,7 +86,8 @@ def warn_about_pieces(density: SpectralDensity) -> None:
     """Advise where the error bar rests on few independent pieces, or there is none."""
     if density.estimator == "lag" or density.n_pieces >= FEW_PIECES:
         return
-    what = "runs" if density.n_runs > 1 else "segments"
+    what = "run" if density.n_runs > 1 else "segment"
+    what += "s" if density.n_pieces != 1 else ""
     warn(
         f"only {density.n_pieces} independent {what}: the standard error is rough"
         f"{' or missing' if density.n_pieces < 2 else ''}; run more or longer dynamics, or accept "
