@@ -61,12 +61,12 @@ class Frame:
 
     @cached_property
     def potential_energy(self) -> float:
-        """EV."""
+        """Potential energy, eV."""
         return float(self.atoms.get_potential_energy())
 
     @cached_property
     def kinetic_energy(self) -> float:
-        """EV."""
+        """Kinetic energy, eV."""
         return float(self.atoms.get_kinetic_energy())
 
     @cached_property
