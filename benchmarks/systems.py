@@ -10,7 +10,15 @@ from ase import Atoms, units
 from ase.build import molecule
 
 #: Name → number of atoms.
-SYSTEMS = {"ethanol": 9, "aspirin": 21, "water-192": 192, "water-1536": 1536}
+SYSTEMS = {
+    "ethanol": 9,
+    "aspirin": 21,
+    "water-192": 192,
+    "water-1536": 1536,
+    "aspirin-x64": 64 * 21,
+}
+#: Copies in one batch; every other system is a single structure.
+COPIES = {"aspirin-x64": 64}
 
 #: 64 water molecules in a cube of this edge have 1.0 g/cm³; Å.
 WATER_EDGE = 12.4144
@@ -46,7 +54,7 @@ def build_system(name: str, temperature: float = 300.0, seed: int = 0) -> Atoms:
     rng = np.random.default_rng(seed)
     if name == "ethanol":
         atoms = molecule("CH3CH2OH")
-    elif name == "aspirin":
+    elif name.startswith("aspirin"):
         atoms = _aspirin()
     elif name in SYSTEMS:
         atoms = build_water(round((SYSTEMS[name] // 3) ** (1 / 3)), rng)
@@ -55,6 +63,11 @@ def build_system(name: str, temperature: float = 300.0, seed: int = 0) -> Atoms:
     widths = np.sqrt(atoms.get_masses() * units.kB * temperature)
     atoms.set_momenta(widths[:, None] * rng.normal(size=(len(atoms), 3)))
     return atoms
+
+
+def build_copies(name: str) -> list[Atoms]:
+    """The structures of one batch, each with velocities of its own."""
+    return [build_system(name, seed=seed) for seed in range(COPIES[name])]
 
 
 def build_water(n_side: int, rng: np.random.Generator) -> Atoms:
