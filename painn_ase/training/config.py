@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from painn_ase.errors import MissingDependencyError, SpecError
+from painn_ase.errors import SpecError
 from painn_ase.spec import PaiNNSpec, from_dict, to_dict
 from painn_ase.training.readers import KeysSpec, UnitsSpec
 
@@ -299,13 +299,9 @@ def _parse_toml(path: Path, text: str) -> dict[str, Any]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            raise MissingDependencyError(
-                "reading TOML needs tomli on this Python: pip install 'painn_ase[train]'."
-            ) from error
+        import tomli as tomllib
     try:
-        return tomllib.loads(text)
+        parsed: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also numbers and nests beyond Python's limits
         raise SpecError(f"{path} is not valid TOML: {error}.") from error
+    return parsed
