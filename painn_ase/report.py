@@ -289,12 +289,25 @@ def _model_section(outcome: Outcome) -> str:
     for key, value in provenance.items():
         if isinstance(value, str | int | float):
             lines.append(f"- {key.replace('_', ' ')}: {value}")
-        elif isinstance(value, dict) and "error" in key:
-            facts = ", ".join(
-                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in value.items()
-            )
-            lines.append(f"- {key.replace('_', ' ')}: {facts}")
-    return "## Model\n\n" + "\n".join(lines)
+    return "## Model\n\n" + "\n".join(lines) + _error_table(provenance.get("errors"))
+
+
+def _error_table(errors: object) -> str:
+    """The model's own errors as training recorded them, by part of the data; "" if it did not."""
+    rows = [
+        f"| {part} | {name.replace('_', ' ')} | {found['mae']:.2g} | {found['rmse']:.2g} "
+        f"| {found.get('unit', '')} |"
+        for part, quantities in (errors.items() if isinstance(errors, dict) else ())
+        if isinstance(quantities, dict)
+        for name, found in quantities.items()
+        if isinstance(found, dict) and {"mae", "rmse"} <= found.keys()
+    ]
+    if not rows:
+        return ""
+    head = (
+        "\n\n| frames | error of | mean absolute | root mean square | unit |\n|--|--|--:|--:|--|\n"
+    )
+    return head + "\n".join(rows)
 
 
 def _run_section(outcome: Outcome) -> str:

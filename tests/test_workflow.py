@@ -102,12 +102,22 @@ def test_folder_of_another_run_is_refused(outcome) -> None:
 
 @pytest.mark.slow
 @needs_water
-def test_band_areas_of_cold_dynamics_are_the_harmonic_intensities(tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("model", "name", "temperature"), [("water", "H2O", 30), ("ethanol", "CH3CH2OH", 20)]
+)
+def test_band_areas_of_cold_dynamics_are_the_harmonic_intensities(
+    tmp_path, model, name, temperature
+) -> None:
     """PHYSICS: classical dynamics with the harmonic correction gives the harmonic km/mol."""
     config = SpectrumConfig(
-        temperature=30, replicas=128, segment=0.8, equilibration=2.0, spacing=0.1, friction=0.05
+        temperature=temperature,
+        replicas=128,
+        segment=0.8,
+        equilibration=2.0,
+        spacing=0.1,
+        friction=0.05,
     )
-    found = run_spectrum(PaiNNCalculator("water"), molecule("H2O"), config, tmp_path)
+    found = run_spectrum(PaiNNCalculator(model), molecule(name), config, tmp_path)
     for band in found.bands:
         assert band.error is not None
         assert abs(band.area - band.harmonic) < 3 * band.error + 0.01 * band.harmonic
