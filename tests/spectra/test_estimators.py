@@ -191,7 +191,7 @@ NOISE = np.random.default_rng(6).normal(size=(2000, 3))
 @pytest.mark.parametrize(
     ("facts", "advice"),
     [
-        ({"depth": 1500}, "independent segments"),
+        ({"depth": 1500}, "only 1 independent segment"),
         ({"depth": 100, "charge": 1.0}, "origin"),
         ({"depth": 100, "measured_temperature": [350.0, 360.0]}, "355.0 K"),
         ({"depth": 1000, "friction": 0.01}, "53.1 cm"),
