@@ -209,6 +209,11 @@ class PaiNNCalculator(Calculator):
         """The potential, or the first member of the committee."""
         return self.potentials[0]
 
+    @property
+    def n_list_builds(self) -> int:
+        """How often pairs were searched: what the skin is there to keep low."""
+        return self._list.n_builds
+
     # -- ASE's cache, with a cheaper look --------------------------------------------------------
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
