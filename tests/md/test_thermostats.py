@@ -165,8 +165,17 @@ def test_trained_models_hold_300_kelvin_within_one_percent(name, steps, ensemble
         pytest.skip(f"no bundled model called {model}")
     atoms = molecule(name)
     atoms.calc = PaiNNCalculator(model)
+    # BAOAB samples positions exactly and momenta low by (ωΔt)²/4 (Leimkuhler and Matthews 2013):
+    # 0.8 % of the mean for ethanol at 0.5 fs, a quarter of that at half the step.
+    halvings = 2 if ensemble == "baoab" else 1
     config = MDConfig(
-        steps=steps, ensemble=ensemble, temperature=300, friction=0.03, time_constant=30, seed=4
+        steps=halvings * steps,
+        ensemble=ensemble,
+        timestep=0.5 / halvings,
+        temperature=300,
+        friction=0.03,
+        time_constant=30,
+        seed=4,
     )
     vibrational = VibrationalTemperature(burn_in=steps // 20)
     result = run_md(atoms, config, observers=[vibrational])
