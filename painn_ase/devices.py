@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from painn_ase.errors import DeviceError
 
-__all__ = ["resolve_device", "resolve_dtype"]
+__all__ = ["resolve_device", "resolve_dtype", "single_thread"]
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -54,3 +58,22 @@ def _available() -> list[str]:
     cuda = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return ["cpu", *cuda, *mps]
+
+
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Torch on one thread within, and on as many as before afterwards.
+
+    For small work on a busy machine: threads that wait for each other by spinning cost ten times
+    the work itself.
+    """
+    with _one_at_a_time:
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(n_threads)

@@ -12,6 +12,7 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
+from painn_ase.devices import single_thread
 from painn_ase.errors import BackendError
 from painn_ase.graph import AtomGraph, from_ase
 from painn_ase.potential import AtomisticPotential, Prediction
@@ -67,7 +68,8 @@ def check_against_eager(
     if not wanted <= {"energy", "energies", "forces"}:
         atoms.pbc = False
     drawn = np.random.default_rng(1).normal(scale=0.1, size=(len(atoms), 3))
-    with torch.inference_mode(False):  # somebody else's would forbid eager its derivatives
+    # Somebody else's inference mode would forbid eager its derivatives.
+    with torch.inference_mode(False), single_thread():
         graph = from_ase(atoms, potential.cutoff)
         velocities = torch.from_numpy(drawn)
         truth = copy.deepcopy(potential).double()(graph, wanted, velocities).present()
