@@ -33,7 +33,14 @@ from painn_ase.errors import (
     NonFiniteError,
     UnsupportedPropertyError,
 )
-from painn_ase.graph import AtomGraph, NeighborPairs, VerletList, from_ase, neighbor_pairs
+from painn_ase.graph import (
+    AtomGraph,
+    NeighborPairs,
+    VerletList,
+    finite_charge,
+    from_ase,
+    neighbor_pairs,
+)
 from painn_ase.kernels import FUSED_PROPERTIES, FusedBackend, select_backend
 from painn_ase.models import load_model
 from painn_ase.nn.scatter import check_scatter_backend
@@ -171,7 +178,7 @@ class PaiNNCalculator(Calculator):
         # Who asks for torch-scatter means plain torch: the fused kernel does its own sums.
         chosen = "eager" if scatter == "torch_scatter" and backend == "auto" else backend
         self.backends = tuple(select_backend(p, chosen) for p in self.potentials)
-        self.charge = None if charge is None else _finite_charge(charge)
+        self.charge = None if charge is None else finite_charge(charge)
         self.skin = skin
         self.implemented_properties = _ase_names(self.potential)
         self._list = VerletList(self.potential.cutoff, skin)
@@ -379,7 +386,7 @@ class PaiNNCalculator(Calculator):
         """Charge the structure is evaluated with, e."""
         if self.charge is not None:
             return self.charge
-        return _finite_charge(atoms.info.get("charge", self.potential.spec.total_charge))
+        return finite_charge(atoms.info.get("charge", self.potential.spec.total_charge))
 
     def _look(self, atoms: Atoms) -> _State:
         arrays = atoms.arrays
@@ -545,19 +552,6 @@ def _placed(
         return potential
     placed = copy.deepcopy(potential).to(device=device, dtype=dtype).use_scatter(backend)
     return placed.eval().requires_grad_(False)
-
-
-def _finite_charge(value: Any) -> float:
-    try:
-        charge = float(value)
-    except (TypeError, ValueError):
-        charge = math.nan
-    if not math.isfinite(charge):
-        raise GeometryError(
-            f"the total charge is {value!r}; it must be a finite number in e. Set charge=… or "
-            'atoms.info["charge"].'
-        )
-    return charge
 
 
 def _ase_names(potential: AtomisticPotential) -> list[str]:

@@ -1,6 +1,6 @@
 """From ``Atoms`` to the record a network reads: pairs, skin, batches."""
 
-from painn_ase.graph.from_ase import from_ase
+from painn_ase.graph.from_ase import finite_charge, from_ase
 from painn_ase.graph.neighbors import NeighborPairs, neighbor_pairs
 from painn_ase.graph.record import AtomGraph, collate, pad_graph, split
 from painn_ase.graph.verlet import VerletList
@@ -10,6 +10,7 @@ __all__ = [
     "NeighborPairs",
     "VerletList",
     "collate",
+    "finite_charge",
     "from_ase",
     "neighbor_pairs",
     "pad_graph",

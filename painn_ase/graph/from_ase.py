@@ -58,20 +58,28 @@ def from_ase(
         idx_j=torch.tensor(pairs.idx_j),
         shifts=torch.tensor(pairs.shifts),
         system_idx=torch.zeros(len(atoms), dtype=torch.int64),
-        charge=torch.tensor([_total_charge(atoms, charge)], dtype=torch.float64),
+        charge=torch.tensor(
+            [finite_charge(atoms.info.get("charge", 0.0) if charge is None else charge)],
+            dtype=torch.float64,
+        ),
     )
 
 
-def _total_charge(atoms: Atoms, charge: float | None) -> float:
-    """The total charge, e: the given one before the structure's own before zero."""
-    given = atoms.info.get("charge", 0.0) if charge is None else charge
+def finite_charge(value: object) -> float:
+    """`value` as a total charge, e.
+
+    Raises
+    ------
+    GeometryError
+        It is not a finite number.
+    """
     try:
-        value = float(given)
+        charge = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
+        charge = math.nan
+    if not math.isfinite(charge):
         raise GeometryError(
-            f"The total charge is {given!r}; it must be a finite number in e. Set charge=… or "
-            f'atoms.info["charge"].'
+            f"The total charge is {value!r}; it must be a finite number in e. Set charge=… or "
+            'atoms.info["charge"].'
         )
-    return value
+    return charge
