@@ -97,17 +97,10 @@ def _settings(**values: Any) -> MDConfig:
 
 def _read_config(path: Path) -> MDConfig:
     """The run a TOML file describes."""
-    from painn_ase.errors import SpecError
     from painn_ase.md import MDConfig
+    from painn_ase.toml import read_toml
 
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return MDConfig.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{path} is not a readable TOML file: {error}.") from error
+    return MDConfig.from_dict(read_toml(path))
 
 
 def _record(

@@ -14,13 +14,13 @@ Every key is a field of a record below; an unknown key is an error that names th
 from __future__ import annotations
 
 import dataclasses
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from painn_ase.errors import SpecError
 from painn_ase.spec import PaiNNSpec, from_dict, to_dict
+from painn_ase.toml import read_toml
 from painn_ase.training.readers import KeysSpec, UnitsSpec
 
 __all__ = [
@@ -284,24 +284,8 @@ def read_config(path: str | Path) -> TrainConfig:
         For a file that is missing or no TOML, and for unknown, missing or impossible keys.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise SpecError(f"cannot read the configuration {path}: {error}.") from error
-    config: TrainConfig = from_dict(TrainConfig, _parse_toml(path, text), str(path))
+    config: TrainConfig = from_dict(TrainConfig, read_toml(path), str(path))
     data = config.data
     split = None if data.split_file is None else str(path.parent / data.split_file)
     beside = dataclasses.replace(data, path=str(path.parent / data.path), split_file=split)
     return config.replace(data=beside)
-
-
-def _parse_toml(path: Path, text: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        parsed: dict[str, Any] = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also numbers and nests beyond Python's limits
-        raise SpecError(f"{path} is not valid TOML: {error}.") from error
-    return parsed
