@@ -11,64 +11,33 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import ase.io
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from conftest import make_springs
 from safetensors.torch import load_file
+from small_runs import (
+    QUIET,
+    make_springs,
+    run_command,
+    small_config,
+    write_frames,
+    write_toml,
+)
 
 from painn_ase.errors import DataError, ModelFileError, NonFiniteError
 from painn_ase.models import load_model
 from painn_ase.spec import PaiNNSpec
-from painn_ase.training import Frame, TrainConfig, UnitsSpec, evaluate, train
+from painn_ase.training import TrainConfig, UnitsSpec, evaluate, train
 from painn_ase.training.config import (
     DataSpec,
     LossSpec,
     OptimizerSpec,
-    RuntimeSpec,
     ScheduleSpec,
 )
 from painn_ase.training.report import read_learning_curve
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec.*")
-
-QUIET = RuntimeSpec(accelerator="cpu", threads=1, compile="never", progress=False)
-SMALL = PaiNNSpec(n_features=16, n_interactions=2, n_rbf=8, cutoff=4.0)
-
-
-def write_frames(path: Path, frames: list[Frame]) -> Path:
-    images = []
-    for frame in frames:
-        atoms = Atoms(frame.numbers, frame.positions)
-        labels = {n: frame.label(n) for n in ("energy", "forces", "dipole")}
-        results = {n: v for n, v in labels.items() if v is not None}
-        atoms.calc = SinglePointCalculator(atoms, **results)
-        images.append(atoms)
-    ase.io.write(path, images)
-    return path
-
-
-@pytest.fixture
-def springs(tmp_path: Path) -> Path:
-    """A small file of diatomics."""
-    return write_frames(tmp_path / "springs.extxyz", make_springs(60, np.random.default_rng(0)))
-
-
-def small_config(data: Path, output: Path, **schedule: int) -> TrainConfig:
-    return TrainConfig(
-        name="springs",
-        data=DataSpec(str(data)),
-        network=SMALL,
-        optimizer=OptimizerSpec(batch_size=8, learning_rate=3e-3, ema_decay=0.9),
-        schedule=ScheduleSpec(
-            **{"epochs": 12, "warmup_steps": 5, "checkpoint_every": 1, **schedule}
-        ),
-        runtime=QUIET,
-        output=str(output),
-    )
 
 
 def test_water_trains_in_a_minute_to_usable_errors(water_path: Path, tmp_path: Path) -> None:
@@ -105,21 +74,6 @@ def test_water_trains_in_a_minute_to_usable_errors(water_path: Path, tmp_path: P
     assert len(spec.provenance["split"]["indices"]["test"]) == 200
     assert spec.provenance["data"]["file"] == "water.extxyz"
     assert (tmp_path / "run" / "parity.png").stat().st_size > 0
-
-
-def run_command(config: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "painn_ase", "train", str(config), *options]
-
-
-def write_toml(path: Path, data: Path, output: Path, epochs: int) -> Path:
-    path.write_text(
-        f'name = "springs"\noutput = "{output}"\n[data]\npath = "{data}"\n'
-        "[network]\nn_features = 16\nn_interactions = 2\nn_rbf = 8\ncutoff = 4.0\n"
-        "[optimizer]\nbatch_size = 8\n"
-        f"[schedule]\nepochs = {epochs}\nwarmup_steps = 5\ncheckpoint_every = 1\n"
-        '[runtime]\naccelerator = "cpu"\nthreads = 1\ncompile = "never"\nprogress = false\n'
-    )
-    return path
 
 
 def test_a_killed_run_continues_to_the_same_weights(springs: Path, tmp_path: Path) -> None:
