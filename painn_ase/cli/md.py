@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from painn_ase.cli.md_start import Typed, begin, resume
+
 if TYPE_CHECKING:
     from painn_ase.md import MDConfig, MDResult
 
@@ -16,7 +18,12 @@ __all__ = ["md"]
 
 
 def md(
-    model: str = typer.Argument(help="Model file, or name of a bundled model.", show_default=False),
+    ctx: typer.Context,
+    model: str | None = typer.Argument(
+        None,
+        help="Model file, or name of a bundled model; not needed with --restart.",
+        show_default=False,
+    ),
     structure: str | None = typer.Argument(
         None,
         help="Structure file, or a molecule's name as in ASE; not needed with --restart.",
@@ -42,13 +49,16 @@ def md(
     log_every: int = typer.Option(1000, help="Steps between lines of the log."),
     save_every: int = typer.Option(1000, help="Steps between restart files."),
     config: Path | None = typer.Option(
-        None, help="TOML file with the settings of a run instead of the options above."
+        None, help="TOML file with the settings of a run; options that are typed count more."
     ),
     charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
     backend: str = typer.Option("auto", help="auto, fused or eager."),
     restart: bool = typer.Option(
-        False, "--restart", help="Continue from the newest good state beside the trajectory."
+        False,
+        "--restart",
+        help="Continue from the newest good state beside the trajectory, with the settings of the "
+        "run; only a larger --steps need be given.",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the trajectory."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing while it runs."),
@@ -56,61 +66,64 @@ def md(
     """Molecular dynamics into an H5MD file that survives kills and power cuts.
 
     A stop by Ctrl-C, SIGTERM or the batch system finishes the step and saves; `--restart` goes on
-    with the same numbers as if nothing had happened. `--steps` is always the total.
+    with the same numbers as if nothing had happened. Model, structure and settings are then those
+    of the run; an option that contradicts them is an error. `--steps` is always the total.
 
-    Example: `painn-ase md ethanol CH3CH2OH --ensemble langevin --steps 100000 --flux 2`
+    Examples: `painn-ase md ethanol CH3CH2OH --ensemble langevin --steps 100000 --flux 2 -o run.h5`
+    · `painn-ase md -o run.h5 --restart --steps 200000`
     """
-    from painn_ase.calculator import PaiNNCalculator
-    from painn_ase.cli.structures import read_structure
-    from painn_ase.errors import GeometryError
-    from painn_ase.md import load_structure, run_md
+    from painn_ase.errors import GeometryError, SpecError
+    from painn_ase.md import SavedRun, run_md
 
-    calculator = PaiNNCalculator(model, device=device, charge=charge, backend=backend)
-    settings = _read_config(config) if config is not None else _settings(
-        steps=steps, ensemble=ensemble, timestep=timestep, temperature=temperature,
-        friction=friction, time_constant=time_constant, pressure=pressure, seed=seed,
-        log_every=log_every, save_every=save_every,
-        record=_record(calculator, stride, dipole, polarizability, flux),
+    typed = Typed(
+        model=model, structure=structure, device=device, charge=charge, backend=backend,
+        config={} if config is None else _read_toml(config),
+        options=_typed_options(ctx),
     )  # fmt: skip
     state = output.with_suffix(".state.npz")
-    going_on = restart and (state.exists() or state.with_name(state.name + ".previous").exists())
-    if going_on:
-        atoms = load_structure(state)
-    elif structure is not None:
-        atoms = read_structure(structure)
+    if restart and (state.exists() or state.with_name(state.name + ".previous").exists()):
+        start = resume(SavedRun.load(state), typed, state)
+    elif model is None or structure is None:
+        missing = "model" if model is None else "structure"
+        if restart:
+            raise GeometryError(
+                f"{output} has no restart file beside it ({state.name}), and no {missing} was "
+                "named to begin with. Check --output, or name model and structure."
+            )
+        raise SpecError(f"no {missing} to begin with: `painn-ase md MODEL STRUCTURE`.")
     else:
-        raise GeometryError("no structure to begin with: name one after the model.")
-    atoms.calc = calculator
+        start = begin(model, structure, typed, ctx.params)
     with ExitStack() as stack:
         result = run_md(
-            atoms, settings, trajectory=output, restart=going_on, overwrite=overwrite or restart,
-            observers=[] if quiet else [stack.enter_context(_watcher(settings))],
+            start.atoms, start.config, trajectory=output, restart=start.going_on,
+            overwrite=overwrite or restart, provenance={"command": start.record},
+            observers=[] if quiet else [stack.enter_context(_watcher(start.config))],
         )  # fmt: skip
     _finish(result, output)
 
 
-def _settings(**values: Any) -> MDConfig:
-    from painn_ase.md import MDConfig
-
-    return MDConfig.from_dict(values)
-
-
-def _read_config(path: Path) -> MDConfig:
-    """The run a TOML file describes."""
-    from painn_ase.md import MDConfig
-    from painn_ase.toml import read_toml
-
-    return MDConfig.from_dict(read_toml(path))
+def _typed_options(ctx: typer.Context) -> dict[str, Any]:
+    """What the user wrote on the command line, as opposed to defaults."""
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if (source := ctx.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    }
 
 
-def _record(
-    calculator: Any, stride: int, dipole: int, polarizability: int, flux: int
-) -> dict[str, Any]:
-    known = calculator.potential.properties
-    record: dict[str, Any] = {"positions": stride, "velocities": stride, "energies": stride or 10}
-    record |= {"dipole": dipole, "polarizability": polarizability}
-    record |= {n: flux for n in ("dipole_flux", "polarizability_flux") if n in known}
-    return record
+def _read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file."""
+    from painn_ase.errors import SpecError
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"{path} is not a readable TOML file: {error}.") from error
+    return settings
 
 
 def _watcher(settings: MDConfig) -> Any:
@@ -131,5 +144,5 @@ def _finish(result: MDResult, output: Path) -> None:
         f"{result.steps_per_second:.0f} steps/s; trajectory {output}, state {result.state}"
     )
     if result.signal is not None:
-        typer.echo("stopped by a signal; the same command with --restart goes on.", err=True)
+        typer.echo(f"stopped by a signal; `painn-ase md -o {output} --restart` goes on.", err=True)
         raise typer.Exit(128 + result.signal)

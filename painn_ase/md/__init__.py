@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from painn_ase.md.config import MDConfig, RecordConfig
 from painn_ase.md.observers import Frame, LogLines, Observer, ProgressBar, Response
-from painn_ase.md.runner import MDResult, StopSignals, load_structure, run_md
+from painn_ase.md.runner import MDResult, StopSignals, run_md
+from painn_ase.md.saved import SavedRun, load_structure
 
 __all__ = [
     "Frame",
@@ -15,6 +16,7 @@ __all__ = [
     "ProgressBar",
     "RecordConfig",
     "Response",
+    "SavedRun",
     "StopSignals",
     "load_structure",
     "run_md",

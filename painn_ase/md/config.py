@@ -11,8 +11,12 @@ from typing import Any, Literal
 from painn_ase.errors import SpecError
 from painn_ase.spec import from_dict, to_dict
 
-__all__ = ["Ensemble", "MDConfig", "RecordConfig"]
+__all__ = ["CHANGEABLE", "Ensemble", "MDConfig", "RecordConfig"]
 
+#: Settings that a restart may change: how long, how often saved and told, when to stop.
+CHANGEABLE = (
+    "steps", "log_every", "save_every", "max_temperature", "max_displacement", "max_drift", "guard",
+)  # fmt: skip
 Ensemble = Literal["nve", "langevin", "baoab", "bussi", "nose-hoover", "npt"]
 
 

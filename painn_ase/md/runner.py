@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time as clock
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.constraints import FixCom, dict2constraint
+from ase.constraints import FixCom
 
 from painn_ase._version import __version__
 from painn_ase.errors import GeometryError, PaiNNError, TrajectoryError, UnstableRunError
-from painn_ase.md.config import MDConfig
+from painn_ase.md.config import CHANGEABLE, MDConfig
 from painn_ase.md.guard import ExtrapolationGuard
 from painn_ase.md.integrators import Integrator, build_integrator
 from painn_ase.md.monitor import Drift, Monitor
@@ -118,6 +118,7 @@ def run_md(
     restart: bool = False,
     response: Calculator | None = None,
     observers: Sequence[Observer] = (),
+    provenance: Mapping[str, Any] | None = None,
     author: str = "unknown",
     overwrite: bool = False,
 ) -> MDResult:
@@ -143,6 +144,9 @@ def run_md(
         drives.
     observers : sequence of Observer
         Shown the frames they want: log lines, a progress bar, anything with the two methods.
+    provenance : mapping, optional
+        More for the record that trajectory and restart file keep; JSON-ready. A restart without it
+        keeps what was there.
     author : str
         Goes into the trajectory.
     overwrite : bool
@@ -170,6 +174,7 @@ def run_md(
     constraints = list(atoms.constraints)
     try:
         run = _Run(atoms, config, state, Response(response or atoms.calc))
+        run.provenance = dict(provenance or {})
         with ExitStack() as stack:
             if restart:
                 run.load()
@@ -198,6 +203,7 @@ class _Run:
         self.config = config
         self.state_path = state
         self.response = response
+        self.provenance: dict[str, Any] = {}
         self.observers: list[Observer] = []
         self.recorder: Recorder | None = None
         self.rng = np.random.default_rng(config.seed)
@@ -285,6 +291,7 @@ class _Run:
             }
         )
         self.rng.bit_generator.state = saved.header["random"]
+        self.provenance = self.provenance or dict(saved.header.get("provenance", {}))
         self.step = self._first_step = saved.step
         self.drift = Drift(arrays["drift"].copy(), float(saved.header["first_energy"]))
         self.temperatures = arrays["temperatures"].copy()
@@ -293,9 +300,7 @@ class _Run:
         """A restart may add steps; anything else would be another run."""
         before = MDConfig.from_dict(saved.header["config"]).to_dict()
         now = self.config.to_dict()
-        free = ("steps", "log_every", "save_every", "max_temperature", "max_displacement",
-                "max_drift", "guard")  # fmt: skip
-        changed = [k for k in now if k not in free and now[k] != before[k]]
+        changed = [k for k in now if k not in CHANGEABLE and now[k] != before[k]]
         if changed:
             raise TrajectoryError(
                 f"{self.state_path} belongs to a run with other settings: "
@@ -348,6 +353,7 @@ class _Run:
             "degrees_of_freedom": self.degrees_of_freedom,
             "rotation_removed": self.removes_rotation,
             "started": clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime()),
+            **self.provenance,
         }
 
     # -- the way -------------------------------------------------------------------------------
@@ -454,6 +460,7 @@ class _Run:
         header = {
             **snapshot.header,
             "config": self.config.to_dict(),
+            "provenance": self.provenance,
             "pbc": [bool(p) for p in self.atoms.pbc],
             "masses": self.atoms.get_masses().tolist(),
             "constraints": json.loads(
@@ -495,26 +502,6 @@ def describe_calculator(calculator: Any) -> dict[str, Any]:
     elif getattr(calculator, "parameters", None):
         record["parameters"] = json.loads(json.dumps(dict(calculator.parameters), default=_plain))
     return record
-
-
-def load_structure(state: str | Path) -> Atoms:
-    """The structure of a restart file, as :class:`ase.Atoms` with its momenta and constraints."""
-    saved = read_state(Path(state))
-    try:
-        atoms = Atoms(
-            numbers=saved.arrays["numbers"],
-            positions=saved.arrays["positions"],
-            cell=saved.arrays["cell"],
-            pbc=saved.header["pbc"],
-        )
-        atoms.set_masses(saved.header["masses"])
-        atoms.set_momenta(saved.arrays["momenta"])
-        # The run puts its own FixCom back.
-        kept = [c for c in saved.header["constraints"] if c["name"] != "FixCom"]
-        atoms.set_constraint([dict2constraint(c) for c in kept])
-    except (KeyError, ValueError, TypeError) as error:
-        raise TrajectoryError(f"{state} holds no structure ({error}).") from error
-    return atoms
 
 
 def _write_frame(path: Path, atoms: Atoms) -> None:

@@ -17,6 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from typer.testing import CliRunner
 
 from painn_ase.cli import app
+from painn_ase.errors import TrajectoryError
 from painn_ase.models import bundled_models, save_model
 from painn_ase.spectra import load_spectrum
 from painn_ase.testing import random_potential
@@ -50,12 +51,96 @@ def test_md_records_and_steps_are_a_total(model: str, tmp_path: Path) -> None:
     options = ["--ensemble", "langevin", "--timestep", "0.02", "--flux", "2", "--stride", "5"]
     output = _run("md", model, "CH3CH2OH", "-o", tmp_path / "a.h5", "--steps", 20, *options)
     assert "step 20" in output
-    _run("md", model, "-o", tmp_path / "a.h5", "--steps", 40, *options, "--restart")
+    _run("md", "-o", tmp_path / "a.h5", "--steps", 40, "--restart")  # the rest is in the file
     _run("md", model, "CH3CH2OH", "-o", tmp_path / "b.h5", "--steps", 40, *options)
     _same(tmp_path / "a.h5", tmp_path / "b.h5")
     with TrajectoryReader(tmp_path / "a.h5") as reader:
         assert reader.steps("dipole_flux")[-1] == 40
         assert reader.n_frames("positions") == 9
+
+
+@pytest.fixture
+def begun(model: str, tmp_path: Path) -> Path:
+    """A short Langevin run that can go on."""
+    path = tmp_path / "run.h5"
+    _run(
+        "md", model, "CH3CH2OH", "-o", path, "--steps", 6, "--ensemble", "langevin",
+        "--timestep", 0.02, "-T", 350, "--flux", 2, "-q",
+    )  # fmt: skip
+    return path
+
+
+def test_restart_with_all_settings_typed_again_is_the_same_run(model: str, begun: Path) -> None:
+    _run(
+        "md", model, "CH3CH2OH", "-o", begun, "--steps", 8, "--ensemble", "langevin",
+        "--timestep", 0.02, "-T", 350, "--flux", 2, "-q", "--restart",
+    )  # fmt: skip
+    with TrajectoryReader(begun) as reader:
+        assert reader.steps("dipole_flux")[-1] == 8
+        assert reader.provenance["config"]["temperature"] == 350
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["-T", 400], "--temperature was 350"),
+        (["--ensemble", "nve"], "--ensemble was langevin"),
+        (["--time-constant", 50], "--time-constant was 100"),
+        (["--flux", 4], "record.dipole_flux was 2"),
+        (["--stride", 3], "record.positions was 10"),
+        (["--charge", 1], "--charge was None"),
+        (["--steps", 3], "has done 6 already"),
+    ],
+)
+def test_restart_refuses_what_contradicts_the_run(begun: Path, words: list, named: str) -> None:
+    result = runner.invoke(app, [str(w) for w in ("md", "-o", begun, "--restart", *words)])
+    assert isinstance(result.exception, TrajectoryError)
+    assert named in str(result.exception)
+
+
+def test_restart_refuses_another_model_structure_or_file_of_settings(
+    model: str, begun: Path, tmp_path: Path
+) -> None:
+    heads = ("energy", "dipole", "polarizability")
+    other = save_model(random_potential(16, 2, 8, 4.0, heads=heads, seed=5), tmp_path / "o.st")
+    settings = tmp_path / "run.toml"
+    settings.write_text("steps = 9\nfriction = 0.5\n")
+    for words, named in (
+        ([other], "other weights"),
+        ([model, "H2O"], "structure was C2OH6"),
+        (["--config", settings], "--friction was 0.01"),
+    ):
+        command = [str(w) for w in ("md", *words, "-o", begun, "--restart")]
+        assert named in str(runner.invoke(app, command).exception)
+
+
+def test_restart_finds_a_model_that_was_moved_when_told_where(model: str, tmp_path: Path) -> None:
+    here = tmp_path / "here.safetensors"
+    here.write_bytes(Path(model).read_bytes())
+    _run("md", here, "H2O", "-o", tmp_path / "a.h5", "--steps", 2, "--timestep", 0.02, "-q")
+    there = here.rename(tmp_path / "there.safetensors")
+    result = runner.invoke(app, ["md", "-o", str(tmp_path / "a.h5"), "--restart", "--steps", "4"])
+    assert "If it was moved" in str(result.exception)
+    _run("md", there, "-o", tmp_path / "a.h5", "--restart", "--steps", 4, "-q")
+
+
+def test_md_without_model_or_restart_file_says_what_is_missing(model: str, tmp_path: Path) -> None:
+    for words, named in (
+        ([], "no model"),
+        ([model], "no structure"),
+        (["--restart"], "no restart file beside it"),
+    ):
+        command = [str(w) for w in ("md", *words, "-o", tmp_path / "a.h5")]
+        assert named in str(runner.invoke(app, command).exception)
+
+
+def test_options_beside_a_file_of_settings_count_more(model: str, tmp_path: Path) -> None:
+    settings = tmp_path / "run.toml"
+    settings.write_text("steps = 4\ntimestep = 0.02\ntemperature = 50\n")
+    _run("md", model, "H2O", "--config", settings, "-T", 70, "-o", tmp_path / "a.h5", "-q")
+    with TrajectoryReader(tmp_path / "a.h5") as reader:
+        assert reader.provenance["config"]["temperature"] == 70
+        assert reader.provenance["config"]["timestep"] == 0.02
 
 
 def test_md_takes_its_settings_from_a_file(model: str, tmp_path: Path) -> None:

@@ -1,0 +1,243 @@
+"""What ``painn-ase md`` starts from: the words of the user, or those and a restart file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from painn_ase.errors import ModelFileError, SpecError, TrajectoryError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.md import MDConfig, SavedRun
+
+__all__ = ["Start", "Typed", "begin", "resume"]
+
+#: Options that are settings of the same name.
+_SETTINGS = (
+    "steps", "ensemble", "timestep", "temperature", "friction", "time_constant", "pressure",
+    "seed", "log_every", "save_every",
+)  # fmt: skip
+_STRIDES = ("stride", "dipole", "polarizability", "flux")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What the user gave on the command line.
+
+    Attributes
+    ----------
+    model, structure, device : str or None
+    charge : float or None
+    backend : str
+        "auto" where nothing was given.
+    config : dict
+        Contents of the TOML file; empty without one.
+    options : dict
+        Options that were really typed, by their Python names.
+    """
+
+    model: str | None
+    structure: str | None
+    device: str | None
+    charge: float | None
+    backend: str
+    config: dict[str, Any]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run that can go off.
+
+    Attributes
+    ----------
+    atoms : ase.Atoms
+        With the calculator.
+    config : MDConfig
+    record : dict
+        What a restart needs besides: model, charge, device, backend.
+    going_on : bool
+        Whether a restart file is behind it.
+    """
+
+    atoms: Atoms
+    config: MDConfig
+    record: dict[str, Any]
+    going_on: bool
+
+
+def begin(model: str, structure: str, typed: Typed, defaults: Mapping[str, Any]) -> Start:
+    """A new run, of the TOML file if there is one, with options that were typed before all.
+
+    Parameters
+    ----------
+    model, structure : str
+        Names as the user gave them.
+    typed : Typed
+        The rest.
+    defaults : mapping
+        Values of all settings and strides, typed or not.
+
+    Raises
+    ------
+    SpecError
+        For settings that cannot be.
+    """
+    from painn_ase.cli.structures import read_structure
+    from painn_ase.md import MDConfig
+
+    calculator = _calculator(model, typed.device, typed.charge, typed.backend)
+    given = typed.options if typed.config else defaults
+    values = _merged(typed.config, _settings(given, calculator))
+    record = {
+        "model": _lasting_name(model),
+        "weights": _fingerprint(calculator),
+        "charge": typed.charge,
+        "device": typed.device,
+        "backend": typed.backend,
+    }
+    config = MDConfig.from_dict(values)
+    atoms = read_structure(structure)
+    atoms.calc = calculator
+    return Start(atoms, config, record, going_on=False)
+
+
+def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
+    """The run of a restart file, with more steps if the user wants them.
+
+    Raises
+    ------
+    TrajectoryError
+        When something the user typed contradicts the run, or the file does not say which model.
+    """
+    from painn_ase.cli.structures import read_structure
+    from painn_ase.md import MDConfig
+
+    record = dict(saved.provenance.get("command", {}))
+    calculator = _saved_calculator(record, typed, state)
+    before = saved.config.to_dict()
+    wanted = _merged(typed.config, _settings(typed.options, calculator))
+    for name, was, now in _contradictions(before, wanted):
+        raise _contradiction(state, name, was, now)
+    if wanted.get("steps", saved.step) < saved.step:
+        raise TrajectoryError(
+            f"--steps {wanted['steps']} is the total, and the run of {state} has done "
+            f"{saved.step} already. Give a larger number."
+        )
+    atoms = saved.atoms
+    if typed.structure is not None:
+        named = read_structure(typed.structure)
+        if named.numbers.tolist() != atoms.numbers.tolist():
+            raise _contradiction(state, "structure", atoms.symbols, named.symbols)
+    atoms.calc = calculator
+    return Start(atoms, MDConfig.from_dict(_merged(before, wanted)), record, going_on=True)
+
+
+def _saved_calculator(record: dict[str, Any], typed: Typed, state: Path) -> PaiNNCalculator:
+    """The calculator of the run in `record`; device and backend may be others than before."""
+    model = typed.model or record.get("model")
+    if model is None:
+        raise TrajectoryError(
+            f"{state} does not say which model it ran: name it after the command."
+        )
+    charge = typed.charge if "charge" in typed.options else record.get("charge")
+    if record and charge != record.get("charge"):
+        raise _contradiction(state, "--charge", record.get("charge"), charge)
+    device = typed.device if "device" in typed.options else record.get("device")
+    backend = typed.backend if "backend" in typed.options else record.get("backend", typed.backend)
+    try:
+        calculator = _calculator(model, device, charge, backend)
+    except ModelFileError as error:
+        if typed.model is not None:
+            raise
+        raise ModelFileError(
+            f"the run of {state} goes on with {model}, which cannot be loaded: {error} If it was "
+            "moved, name it: `painn-ase md MODEL --restart …`."
+        ) from error
+    if record.get("weights", weights := _fingerprint(calculator)) != weights:
+        raise TrajectoryError(
+            f"{model} has other weights than the model of the run in {state} ({record['model']}). "
+            "Name the same model, or begin a new run with another --output."
+        )
+    return calculator
+
+
+def _calculator(
+    model: str, device: str | None, charge: float | None, backend: str
+) -> PaiNNCalculator:
+    from painn_ase.calculator import PaiNNCalculator
+
+    return PaiNNCalculator(model, device=device, charge=charge, backend=backend)
+
+
+def _fingerprint(calculator: PaiNNCalculator) -> str:
+    """SHA-256 of the weights: the same model, wherever its file lies."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, weights in sorted(calculator.potential.state_dict().items()):
+        digest.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _lasting_name(model: str) -> str:
+    """The name by which a later command finds the model, whatever folder it runs in."""
+    path = Path(model)
+    return str(path.resolve()) if path.exists() else model
+
+
+def _settings(options: Mapping[str, Any], calculator: PaiNNCalculator) -> dict[str, Any]:
+    """The settings that options stand for."""
+    values: dict[str, Any] = {name: options[name] for name in _SETTINGS if name in options}
+    strides: dict[str, int] = {}
+    if "stride" in options:
+        every = options["stride"]
+        strides |= {"positions": every, "velocities": every, "energies": every or 10}
+    strides |= {name: options[name] for name in ("dipole", "polarizability") if name in options}
+    if "flux" in options:
+        known = calculator.potential.properties
+        fluxes = [n for n in ("dipole_flux", "polarizability_flux") if n in known]
+        strides |= dict.fromkeys(fluxes, options["flux"])
+    if strides:
+        values["record"] = strides
+    return values
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`below` with the entries of `above` laid over it, tables within tables."""
+    merged = dict(below)
+    for name, value in above.items():
+        inner = merged.get(name)
+        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
+        merged[name] = _merged(inner, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _contradictions(
+    before: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Settings that are wanted otherwise than they were, and may not change."""
+    from painn_ase.md.config import CHANGEABLE
+
+    for name, value in wanted.items():
+        was = before.get(name)
+        if name == "record" and isinstance(value, Mapping):
+            for key, stride in value.items():
+                if was is not None and was.get(key) != stride:
+                    yield f"record.{key}", was.get(key), stride
+        elif name not in before:
+            raise SpecError(f"there is no setting {name!r}; known are {', '.join(before)}.")
+        elif name not in CHANGEABLE and was != value:
+            yield f"--{name.replace('_', '-')}" if name in _SETTINGS else name, was, value
+
+
+def _contradiction(state: Path, name: str, was: Any, now: Any) -> TrajectoryError:
+    return TrajectoryError(
+        f"{name} was {was} in the run of {state}, now it is {now}. Leave it out to go on as "
+        "before, or begin a new run with another --output."
+    )
