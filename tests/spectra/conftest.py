@@ -55,7 +55,8 @@ def harmonic_arrays(record: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def pyscf_records(reference: Path) -> dict[str, Any]:
-    return json.loads((reference / "harmonic_h2o_co2.json").read_text())
+    names = ("harmonic_h2o_co2.json", "harmonic_hcl.json")
+    return {k: v for n in names for k, v in json.loads((reference / n).read_text()).items()}
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,14 @@ def test_carbon_dioxide_obeys_mutual_exclusion(arrays_of: Any) -> None:
     np.testing.assert_allclose(result.depolarisation, [0.0, 0.0, 0.1962, 0.0], atol=5e-5)
 
 
+def test_hydrogen_chloride_agrees_with_pyscf(arrays_of: Any) -> None:
+    """C: HCl, RHF/6-31G*; tensors by finite fields, the figures from PySCF's own analysis."""
+    result = harmonic_from_arrays(**arrays_of("HCl"))
+    np.testing.assert_allclose(result.frequencies, [3179.12], atol=2e-3)
+    np.testing.assert_allclose(result.infrared, [24.4955], rtol=5e-5)
+    np.testing.assert_allclose(result.raman, [126.139], rtol=5e-5)
+
+
 def test_spectroscopic_water_surface_agrees_with_its_reference(reference: Path) -> None:
     record = json.loads((reference / "harmonic_water_ps_avila.json").read_text())
     result = harmonic_from_arrays(
