@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from painn_ase.cli.outputs import refuse_existing
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -27,6 +29,7 @@ def demo(
     budget: float = typer.Option(BUDGET, help="Seconds it may take; more gives smaller errors."),
     seed: int = typer.Option(0, help="Of every random number."),
     restart: bool = typer.Option(False, "--restart", help="Go on with what is in the folder."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:
     """Ethanol: relax, normal modes, Langevin, NVE segments, IR and Raman with error bars, report.
 
@@ -36,13 +39,21 @@ def demo(
     from painn_ase.models import bundled_models
 
     if Path(model).exists() or model in bundled_models():
-        _spectrum(out, model, molecule, budget, seed, restart)
+        _spectrum(out, model, molecule, budget, seed, restart, overwrite)
     else:
+        made = ("random.safetensors", "nve.h5", "drift.png")
+        refuse_existing((out / name for name in made), overwrite, "choose another --out")
         _parts(out, model)
 
 
 def _spectrum(
-    out: Path, model: str, molecule: str, budget: float, seed: int, restart: bool
+    out: Path,
+    model: str,
+    molecule: str,
+    budget: float,
+    seed: int,
+    restart: bool,
+    overwrite: bool,
 ) -> None:
     """The real thing, with a trained model."""
     import json
@@ -51,12 +62,23 @@ def _spectrum(
     from painn_ase.cli.narrator import TerminalNarrator
     from painn_ase.cli.structures import read_structure
     from painn_ase.report import write_outcome
-    from painn_ase.workflow import InterruptedWorkflowError, SpectrumConfig, run_spectrum
+    from painn_ase.workflow import (
+        RESULT_FILES,
+        InterruptedWorkflowError,
+        SpectrumConfig,
+        run_spectrum,
+    )
 
     narrator = TerminalNarrator()
     calculator = PaiNNCalculator(model, device="cpu")
     atoms = read_structure(molecule)
     settings = out / "settings.json"
+    if not restart:
+        refuse_existing(
+            (out / name for name in RESULT_FILES),
+            overwrite,
+            "--restart to go on with it, or choose another --out",
+        )
     if restart and settings.exists():
         # The plan depends on the machine's speed, so a restart takes the one that was made.
         config = SpectrumConfig(**json.loads(settings.read_text(encoding="utf-8")))
@@ -67,7 +89,10 @@ def _spectrum(
         f"{config.temperature:g} K into {out}/"
     )
     try:
-        outcome = run_spectrum(calculator, atoms, config, out, restart=restart, narrator=narrator)
+        outcome = run_spectrum(
+            calculator, atoms, config, out, restart=restart, narrator=narrator,
+            overwrite=overwrite,
+        )  # fmt: skip
     except InterruptedWorkflowError as stop:
         typer.echo(f"painn-ase: {stop}", err=True)
         raise typer.Exit(128 + stop.signal) from stop

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from painn_ase.cli.outputs import refuse_existing
+
 __all__ = ["evaluate"]
 
 
@@ -45,6 +47,7 @@ def evaluate(
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.trajectory import export_extxyz
 
+    refuse_existing([output] if extxyz is None else [output, extxyz], overwrite)
     calculator = PaiNNCalculator(model, device=device, charge=charge, backend=backend)
     n_frames = annotate_trajectory(
         calculator,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from painn_ase.cli.outputs import refuse_existing
 from painn_ase.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ __all__ = ["harmonic", "relax"]
 
 #: Steps after which a relaxation is given up.
 MAX_STEPS = 1000
+#: What goes into the folder, beside the animations.
+FILES = ("modes.json", "modes.txt", "relaxed.xyz", "infrared.csv", "raman.csv", "spectra.png")
 
 
 def harmonic(
@@ -51,6 +54,7 @@ def harmonic(
     ),
     charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:
     """Frequencies, km/mol, Å⁴/amu and depolarisation of a structure's normal modes.
 
@@ -66,6 +70,9 @@ def harmonic(
 
     if animate and output is None:
         raise DataError("--animate needs a folder to write to: add --output FOLDER.")
+    if output is not None:
+        animations = output.glob("mode_*.xyz") if animate else ()
+        refuse_existing([*(output / name for name in FILES), *animations], overwrite)
     atoms = read_structure(structure)
     atoms.calc = PaiNNCalculator(model, device=device, dtype="float64", charge=charge)
     if not keep:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from painn_ase.cli.outputs import refuse_existing
 from painn_ase.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,12 +54,14 @@ def plot(
     ),
     target: float | None = typer.Option(None, help="Target temperature drawn for a run, K."),
     dpi: int = typer.Option(150, help="Resolution of a bitmap."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:
     """Draw spectra, or how a run behaved.
 
     Examples: `painn-ase plot infrared.csv --sticks modes.json --experiment water.jdx -o ir.png`,
     `painn-ase plot run.h5 -o run.png`
     """
+    refuse_existing([output], overwrite)
     labels = label or []
     if labels and len(labels) != len(files):
         raise DataError(f"{len(labels)} label(s) for {len(files)} file(s): give one --label each.")

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from painn_ase.cli.outputs import refuse_existing
 from painn_ase.errors import DataError
 
 if TYPE_CHECKING:
     from painn_ase.trajectory import TimeSeries
 
 __all__ = ["spectrum"]
+
+#: What the spectra of a trajectory leave in the folder.
+_FILES = ("infrared.csv", "raman.csv", "spectra.png")
 
 
 def spectrum(
@@ -67,6 +71,7 @@ def spectrum(
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
     backend: str = typer.Option("auto", help="auto, fused or eager."),
     restart: bool = typer.Option(False, "--restart", help="Go on with what is in the folder."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:
     """IR and Raman in absolute units with error bars.
 
@@ -85,6 +90,7 @@ def spectrum(
         from painn_ase.trajectory import read_time_series
 
         _check_is_no_model(source)
+        refuse_existing((output / name for name in _FILES), overwrite)
         series = read_time_series(
             source,
             timestep=timestep,
@@ -121,7 +127,7 @@ def spectrum(
     try:
         outcome = run_spectrum(
             calculator, atoms, config, output, restart=restart, narrator=TerminalNarrator(),
-            relax=not no_relax,
+            relax=not no_relax, overwrite=overwrite,
         )  # fmt: skip
     except InterruptedWorkflowError as stop:
         typer.echo(f"painn-ase: {stop}", err=True)

@@ -146,8 +146,8 @@ class TrajectoryWriter:
         # A run killed in its first moment leaves an empty file, which holds nothing to protect.
         if path.exists() and path.stat().st_size and not overwrite:
             raise TrajectoryError(
-                f"{path} exists. Continue it with a restart, choose another name, or allow it to "
-                "be overwritten."
+                f"{path} exists already. Continue it with a restart, choose another name, or allow "
+                "it to be overwritten (`overwrite=True`, --overwrite)."
             )
         if strides.get("cell") != strides.get("positions") and "cell" in strides:
             raise TrajectoryError("A changing cell is recorded as often as the positions.")

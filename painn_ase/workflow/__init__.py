@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from painn_ase.workflow.numbers import compare_bands, compute_spectra
 from painn_ase.workflow.records import (
+    RESULT_FILES,
     Band,
     InterruptedWorkflowError,
     Narrator,
@@ -17,6 +18,7 @@ from painn_ase.workflow.records import (
 from painn_ase.workflow.stages import run_spectrum
 
 __all__ = [
+    "RESULT_FILES",
     "Band",
     "InterruptedWorkflowError",
     "Narrator",

@@ -14,7 +14,30 @@ from painn_ase.md import MDResult
 from painn_ase.md.replicas import ReplicaResult
 from painn_ase.spectra import HarmonicResult, Spectrum
 
-__all__ = ["Band", "InterruptedWorkflowError", "Narrator", "Outcome", "SpectrumConfig"]
+__all__ = [
+    "RESULT_FILES",
+    "Band",
+    "InterruptedWorkflowError",
+    "Narrator",
+    "Outcome",
+    "SpectrumConfig",
+]
+
+#: Everything a run and its report leave in the folder.
+RESULT_FILES = (
+    "settings.json",
+    "relaxed.extxyz",
+    "modes.json",
+    *(f"{run}{end}" for run in ("thermostat", "segments")
+      for end in (".h5", ".state.npz", ".state.npz.previous")),
+    "infrared.csv",
+    "raman.csv",
+    "spectra.png",
+    "run.png",
+    "summary.json",
+    "report.md",
+    "report.html",
+)  # fmt: skip
 
 
 class InterruptedWorkflowError(TrajectoryError):

@@ -23,7 +23,13 @@ from painn_ase.spec import to_dict
 from painn_ase.spectra import HarmonicResult, harmonic
 from painn_ase.trajectory import TrajectoryReader, read_time_series
 from painn_ase.workflow.numbers import compare_bands, compute_spectra
-from painn_ase.workflow.records import InterruptedWorkflowError, Narrator, Outcome, SpectrumConfig
+from painn_ase.workflow.records import (
+    RESULT_FILES,
+    InterruptedWorkflowError,
+    Narrator,
+    Outcome,
+    SpectrumConfig,
+)
 
 __all__ = ["run_spectrum"]
 
@@ -47,6 +53,7 @@ def run_spectrum(
     restart: bool = False,
     narrator: Narrator | None = None,
     relax: bool = True,
+    overwrite: bool = False,
 ) -> Outcome:
     """The whole way from `atoms` to spectra.
 
@@ -66,6 +73,8 @@ def run_spectrum(
         Told of progress.
     relax : bool
         Relax the structure first.
+    overwrite : bool
+        Begin anew in a folder that holds results; they are deleted.
 
     Raises
     ------
@@ -79,7 +88,7 @@ def run_spectrum(
     if len(calculator.potentials) > 1:
         raise GeometryError("segments run one potential; give a single model, not a committee.")
     quantities = _recorded_fluxes(calculator)
-    _prepare_folder(folder, config, restart)
+    _prepare_folder(folder, config, restart, overwrite)
     seconds: dict[str, float] = {}
     advice: list[str] = []
     start = atoms.copy()
@@ -133,8 +142,8 @@ def _recorded_fluxes(calculator: PaiNNCalculator) -> tuple[str, ...]:
     return fluxes
 
 
-def _prepare_folder(folder: Path, config: SpectrumConfig, restart: bool) -> None:
-    """Make the folder, or see that what is in it belongs to the same run."""
+def _prepare_folder(folder: Path, config: SpectrumConfig, restart: bool, overwrite: bool) -> None:
+    """Make the folder and see that what is in it belongs to the same run, or may go."""
     settings = folder / "settings.json"
     if restart and settings.exists():
         before = json.loads(settings.read_text(encoding="utf-8"))
@@ -145,13 +154,16 @@ def _prepare_folder(folder: Path, config: SpectrumConfig, restart: bool) -> None
                 "another folder."
             )
         return
-    if settings.exists() and (folder / "segments.h5").exists():
+    there = [folder / name for name in RESULT_FILES if (folder / name).exists()]
+    if there and not overwrite:
         raise TrajectoryError(
-            f"{folder} holds a spectrum already. Add --restart to go on with it, or name another "
-            "folder."
+            f"{there[0]} exists already. Add --restart to go on with the run in {folder}, "
+            "--overwrite to begin it anew, or name another folder."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for path in there:
+            path.unlink()
         settings.write_text(json.dumps(to_dict(config), indent=1), encoding="utf-8")
     except OSError as error:
         raise TrajectoryError(f"{folder} cannot be written: {error.strerror or error}.") from error

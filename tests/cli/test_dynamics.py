@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -216,6 +217,37 @@ def test_a_users_traj_with_dipoles_becomes_a_spectrum_by_one_command(tmp_path: P
     assert infrared.frequency[np.argmax(infrared.intensity)] == pytest.approx(1500, abs=3)
 
 
+def test_nothing_that_exists_is_overwritten_unasked(model: str, tmp_path: Path) -> None:
+    frames = [molecule("H2O") for _ in range(40)]
+    for k, atoms in enumerate(frames):
+        atoms.info["dipole"] = np.array([0.0, 0.0, np.cos(0.3 * k)])
+    ase.io.write(tmp_path / "run.extxyz", frames)
+    evaluated, picture = tmp_path / "e.h5", tmp_path / "p.png"
+    source = tmp_path / "run.extxyz"
+    csv = tmp_path / "spectrum" / "infrared.csv"
+    commands = {
+        csv: ["spectrum", source, "--timestep", 1, "-T", 300, "--resolution", 2000, "-o",
+              csv.parent],
+        evaluated: ["evaluate", model, source, "--timestep", 1, "-o", evaluated],
+        tmp_path / "e.extxyz": ["evaluate", model, source, "--timestep", 1, "-o",
+                                tmp_path / "other.h5", "--extxyz", tmp_path / "e.extxyz"],
+        picture: ["plot", csv, "-o", picture],
+        tmp_path / "modes" / "modes.json": ["harmonic", model, "H2O", "--fmax", 0.1, "-o",
+                                            tmp_path / "modes"],
+        tmp_path / "demo" / "nve.h5": ["demo", "--model", "nothing-of-this-name", "-o",
+                                       tmp_path / "demo"],
+    }  # fmt: skip
+    for target, words in commands.items():
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(b"precious")
+        refused = str(runner.invoke(app, [str(w) for w in words]).exception)
+        assert str(target) in refused, words
+        assert "--overwrite" in refused
+        assert target.read_bytes() == b"precious"
+        _run(*words, "--overwrite")
+        assert target.read_bytes() != b"precious"
+
+
 @needs_water
 def test_spectrum_of_a_model_and_a_molecule(tmp_path: Path) -> None:
     words = [
@@ -225,8 +257,11 @@ def test_spectrum_of_a_model_and_a_molecule(tmp_path: Path) -> None:
     output = _run(*words)
     assert "report.html" in output
     assert (tmp_path / "s" / "report.html").stat().st_size > 10_000
-    result = runner.invoke(app, [str(w) for w in words])
-    assert "--restart" in str(result.exception)
+    refused = str(runner.invoke(app, [str(w) for w in words]).exception)
+    assert "--restart" in refused
+    assert "--overwrite" in refused
+    _run(*words[:-1], 120, "--overwrite")
+    assert json.loads((tmp_path / "s" / "settings.json").read_text())["temperature"] == 120
 
 
 def test_demo_without_a_trained_model_shows_the_parts_and_says_so(tmp_path: Path) -> None:

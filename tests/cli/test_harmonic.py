@@ -80,7 +80,7 @@ def test_spectra_become_a_picture_with_sticks(folder: Path, tmp_path: Path) -> N
 def test_a_spectrum_over_an_experiment_and_as_transmittance(folder: Path, tmp_path: Path) -> None:
     ours = str(folder / "infrared.csv")
     for options in (["--experiment", ours], ["--transmittance", "--to", "4000"]):
-        picture = tmp_path / "picture.svg"
+        picture = tmp_path / f"{options[0][2:]}.svg"
         result = runner.invoke(app, ["plot", ours, *options, "-o", str(picture)])
         assert result.exit_code == 0, (result.output, result.exception)
         assert "<svg" in picture.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """Write ``harmonic_hcl.json``: HCl in RHF/6-31G* (spherical d) by PySCF.
 
 The Hessian is analytic. Dipole and polarizability come from finite fields (five points), their
-derivatives from displaced atoms (five points); nothing of painn_ase is used. It takes half a minute.
+derivatives from displaced atoms (five points). It takes half a minute.
 
     pip install pyscf scipy
     python tests/reference/make_hcl.py
