@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from painn_ase.errors import TrajectoryError
-from painn_ase.units import fs_to_ase_time
+from painn_ase.units import fs_to_ase_time, kj_per_mol_to_ev
 
 __all__ = ["CHANNELS", "Channel", "channel_named", "unit_factor"]
 
@@ -23,6 +23,8 @@ _TO_ASE: dict[str, float] = {
     "ps": 1000.0 * fs_to_ase_time,
     "eV": 1.0,
     "eV Angstrom-1": 1.0,
+    "kJ mol-1 Angstrom-1": kj_per_mol_to_ev,
+    "kJ mol-1 nm-1": 0.1 * kj_per_mol_to_ev,
     "eV Angstrom-3": 1.0,
     "Angstrom": 1.0,
     "nm": 10.0,
@@ -69,7 +71,8 @@ CHANNELS: dict[str, Channel] = {
     for c in (
         Channel("positions", "particles/all/position", (_N, 3), "Angstrom"),
         Channel("velocities", "particles/all/velocity", (_N, 3), "Angstrom fs-1"),
-        Channel("forces", "particles/all/force", (_N, 3), "eV Angstrom-1"),
+        # Not eV: MDAnalysis opens no file whose forces are in a unit it does not know.
+        Channel("forces", "particles/all/force", (_N, 3), "kJ mol-1 Angstrom-1"),
         Channel("charges", "particles/all/charge", (_N,), "e"),
         Channel("cell", "particles/all/box/edges", (3, 3), "Angstrom"),
         Channel("potential_energy", "observables/potential_energy", (), "eV"),

@@ -151,6 +151,9 @@ class TrajectoryWriter:
             )
         if strides.get("cell") != strides.get("positions") and "cell" in strides:
             raise TrajectoryError("A changing cell is recorded as often as the positions.")
+        if any(system.pbc) and system.n_replicas is None and "positions" in strides:
+            # H5MD knows a fixed cell too, but MDAnalysis reads one for each frame only.
+            strides = {**strides, "cell": strides["positions"]}
         raw = JournaledFile(path, "w")
         try:
             file = h5py.File(raw, "w")
@@ -223,7 +226,8 @@ class TrajectoryWriter:
         time_fs : float
             Time of the run, fs.
         values : mapping of str to array
-            Everything :meth:`due` asked for, in ASE's units.
+            Everything :meth:`due` asked for, in ASE's units; the cell may be left out where it
+            stays as it is.
 
         Raises
         ------
@@ -295,6 +299,9 @@ class TrajectoryWriter:
             )
         arrays = {}
         for channel in stream.channels:
+            if channel.name == "cell" and "cell" not in values:
+                arrays["cell"] = np.array(self._file["parameters/painn_ase"].attrs["cell"])
+                continue
             if channel.name not in values:
                 raise TrajectoryError(
                     f"{self.path}: the frame at step {step} lacks {channel.name}."
@@ -325,7 +332,7 @@ class TrajectoryWriter:
         for channel in stream.channels:
             dataset = self._file[channel.path]["value"]
             dataset.resize(start + n, axis=0)
-            scale = unit_factor(channel.unit, channel.name)
+            scale = unit_factor(str(dataset.attrs["unit"]), channel.name)
             dataset[start:] = np.stack(stream.frames[channel.name]) / scale
         stream.steps.clear()
         stream.times.clear()

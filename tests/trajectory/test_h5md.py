@@ -110,11 +110,16 @@ def test_periodic_box_and_changing_cell(tmp_path: Path) -> None:
         np.testing.assert_allclose(reader.atoms(2).cell[:], atoms.cell[:] + 2)
 
 
-def test_fixed_box_is_written_once(tmp_path: Path) -> None:
+def test_fixed_box_stands_with_every_frame_or_once_where_there_are_none(tmp_path: Path) -> None:
     atoms = bulk("Cu")
     with TrajectoryWriter.create(tmp_path / "a.h5", System.of(atoms), {"positions": 1}) as writer:
-        writer.write(0, 0.0, {"positions": atoms.positions})
+        for step in range(2):
+            writer.write(step, step, {"positions": atoms.positions})
     with h5py.File(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(file["particles/all/box/edges/value"][:], [atoms.cell[:]] * 2)
+    with TrajectoryWriter.create(tmp_path / "b.h5", System.of(atoms), {"dipole": 1}) as writer:
+        writer.write(0, 0.0, {"dipole": np.zeros(3)})
+    with h5py.File(tmp_path / "b.h5") as file:
         np.testing.assert_array_equal(file["particles/all/box/edges"][:], atoms.cell[:])
 
 
