@@ -23,6 +23,13 @@ from painn_ase.models import bundled_models, save_model
 from painn_ase.spectra import load_spectrum
 from painn_ase.testing import random_potential
 from painn_ase.trajectory import TrajectoryReader
+from painn_ase.units import (
+    ase_time_to_fs,
+    boltzmann_constant,
+    debye_to_e_angstrom,
+    e2_angstrom2_per_ev_to_angstrom3,
+    e2_per_amu_to_km_per_mol,
+)
 
 runner = CliRunner()
 needs_water = pytest.mark.skipif("water" not in bundled_models(), reason="no bundled water model")
@@ -204,17 +211,48 @@ def test_evaluate_then_spectrum_of_a_foreign_run(model: str, tmp_path: Path) -> 
         assert (tmp_path / "s" / name).stat().st_size > 0
 
 
-def test_a_users_traj_with_dipoles_becomes_a_spectrum_by_one_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["results", "info"])
+def test_a_users_traj_becomes_infrared_and_raman_by_one_command(tmp_path: Path, place: str) -> None:
+    """Dipole where the calculator or the user put it, polarizability in the info; both analytic."""
+    step, nu, kelvin = 1.0, 1500.0, 300.0
+    amplitude, slope = 0.01, 0.02  # e·Å; e²Å²/eV along the molecule
     frames = []
     for k in range(4000):
         atoms = molecule("HCl")
-        along = 0.2 + 0.01 * np.cos(2 * np.pi * 2.99792458e-5 * 1500.0 * k)  # 1500 cm⁻¹ at 1 fs
-        atoms.calc = SinglePointCalculator(atoms, dipole=np.array([0.0, 0.0, along]))
+        wave = np.cos(2 * np.pi * 2.99792458e-5 * nu * step * k)
+        dipole = np.array([0.0, 0.0, 0.2 + amplitude * wave])
+        if place == "results":
+            atoms.calc = SinglePointCalculator(atoms, dipole=dipole)
+        else:
+            atoms.info["dipole"] = dipole
+        atoms.info["polarizability"] = np.diag([0.2, 0.2, 0.3 + slope * wave])
         frames.append(atoms)
     ase.io.write(tmp_path / "run.traj", frames)
-    _run("spectrum", tmp_path / "run.traj", "--timestep", 1.0, "-T", 300, "-o", tmp_path / "s")
-    infrared = load_spectrum(tmp_path / "s" / "infrared.csv")
-    assert infrared.frequency[np.argmax(infrared.intensity)] == pytest.approx(1500, abs=3)
+    words = ["spectrum", tmp_path / "run.traj", "--timestep", step, "-T", kelvin]
+    output = _run(*words, "-o", tmp_path / "s")
+    assert "depolarisation ratio of the whole spectrum: 0.333" in output  # a'=γ'/3: 3/(5 + 4)
+    for name in ("infrared", "raman"):
+        found = load_spectrum(tmp_path / "s" / f"{name}.csv")
+        assert found.frequency[np.argmax(found.intensity)] == pytest.approx(nu, abs=3)
+    # N_A⟨μ̇²⟩/(12ε0c²kT), as in the sum rule
+    rate = amplitude * 2 * np.pi * 2.99792458e-5 * nu * ase_time_to_fs
+    expected = e2_per_amu_to_km_per_mol * 0.5 * rate**2 / (boltzmann_constant * kelvin)
+    area = load_spectrum(tmp_path / "s" / "infrared.csv").band_area(1300, 1700)
+    assert area.value == pytest.approx(expected, rel=5e-3)
+    # the same in other units, from the same command
+    debye = [a.copy() for a in frames]
+    for changed, atoms in zip(debye, frames, strict=True):
+        dipole = atoms.get_dipole_moment() if place == "results" else atoms.info["dipole"]
+        changed.info["dipole"] = dipole / debye_to_e_angstrom
+        changed.info["polarizability"] = (
+            atoms.info["polarizability"] * e2_angstrom2_per_ev_to_angstrom3
+        )
+    ase.io.write(tmp_path / "run.traj", debye)
+    units = ["--dipole-unit", "debye", "--polarizability-unit", "angstrom3"]
+    _run(*words, *units, "-o", tmp_path / "t")
+    for name in ("infrared", "raman"):
+        one, two = (load_spectrum(tmp_path / f / f"{name}.csv") for f in "st")
+        np.testing.assert_allclose(two.intensity, one.intensity, rtol=1e-9, atol=1e-9)
 
 
 def test_nothing_that_exists_is_overwritten_unasked(model: str, tmp_path: Path) -> None:
