@@ -91,6 +91,15 @@ def test_interrupted_and_restarted_gives_the_same_spectrum(outcome, tmp_path, st
 
 
 @needs_water
+def test_a_committee_of_twins_gives_the_spectrum_of_one(outcome, tmp_path) -> None:
+    twins = PaiNNCalculator(["water", "water"])
+    found = run_spectrum(twins, molecule("H2O"), SHORT, tmp_path)
+    np.testing.assert_allclose(
+        found.infrared.intensity, outcome.infrared.intensity, rtol=1e-4, atol=1e-4
+    )
+
+
+@needs_water
 def test_folder_of_another_run_is_refused(outcome) -> None:
     calculator, water = PaiNNCalculator("water"), molecule("H2O")
     other = SpectrumConfig(temperature=200)

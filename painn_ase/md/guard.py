@@ -8,7 +8,7 @@ says how close that was, and a committee whose members disagree.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from painn_ase.errors import PaiNNWarning, SpecError, UnstableRunError
 from painn_ase.graph import neighbor_pairs
 from painn_ase.md.observers import Frame
+from painn_ase.spec import ModelSpec
 
 __all__ = ["PROVENANCE_KEY", "ExtrapolationGuard", "GuardAction", "smallest_trained_distances"]
 
 #: Where a model file keeps the smallest distances of its training data: {"H-C": 0.98, …}, Å.
 PROVENANCE_KEY = "smallest_distances"
 GuardAction = Literal["warn", "stop", "off"]
+#: Isolated systems up to this many atoms have all their distances taken at once.
+_ALL_PAIRS_UP_TO = 32
 
 
 class ExtrapolationGuard:
@@ -85,13 +88,14 @@ class ExtrapolationGuard:
         Parameters
         ----------
         calculator : ase.calculators.calculator.Calculator
-            A :class:`~painn_ase.calculator.PaiNNCalculator`; any other gives None.
+            A :class:`~painn_ase.calculator.PaiNNCalculator`, or a potential or backend; anything
+            else gives None.
         action : {"warn", "stop", "off"}
         **options
             As for the class.
         """
-        spec = getattr(getattr(calculator, "potential", None), "spec", None)
-        if action == "off" or spec is None:
+        spec = getattr(getattr(calculator, "potential", calculator), "spec", None)
+        if action == "off" or not isinstance(spec, ModelSpec):
             return None
         distances = smallest_trained_distances(spec.provenance)
         if not distances and options.get("max_spread") is None:
@@ -110,18 +114,62 @@ class ExtrapolationGuard:
         UnstableRunError
             When something is found and the action is "stop"; names the atoms and the step.
         """
-        if self._reach > 0.0:
-            self._check_distances(frame.atoms, frame.step)
-        results = getattr(frame.atoms.calc, "results", {})
-        if self.max_spread is not None and "forces_std" in results:
-            self._check_spread(results["forces_std"], frame)
+        atoms = frame.atoms
+        self._check_distances(atoms, atoms.positions, f"at step {frame.step}")
+        results = getattr(atoms.calc, "results", {})
+        if "forces_std" in results:
+            self._check_spread(atoms, results["forces_std"], f"at step {frame.step}")
 
-    def _check_distances(self, atoms: Atoms, step: int) -> None:
-        pairs = neighbor_pairs(atoms.positions, atoms.cell.array, atoms.pbc, self._reach)
+    def look_at_replicas(
+        self,
+        step: int,
+        template: Atoms,
+        positions: NDArray[np.float64],
+        spread: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Look at copies of one system.
+
+        Parameters
+        ----------
+        step : int
+        template : ase.Atoms
+            Elements, cell and periodicity of each copy.
+        positions : ndarray (n_replicas, n_atoms, 3)
+            Å.
+        spread : ndarray (n_replicas, n_atoms, 3), optional
+            Standard deviations of the forces among the members of a committee, eV/Å.
+
+        Raises
+        ------
+        UnstableRunError
+            As :meth:`observe`; names the replica, too.
+        """
+        for k in self._suspects(template, positions):
+            self._check_distances(template, positions[k], f"at step {step} of replica {k}")
+        if spread is not None:
+            worst = int(spread.max(axis=(1, 2)).argmax())
+            self._check_spread(template, spread[worst], f"at step {step} of replica {worst}")
+
+    def _suspects(self, template: Atoms, positions: NDArray[np.float64]) -> Iterable[int]:
+        """Copies worth a search for pairs; of small molecules all pairs are seen at once."""
+        if self._reach <= 0.0:
+            return ()
+        if any(template.pbc) or len(template) > _ALL_PAIRS_UP_TO:
+            return range(len(positions))
+        i, j = np.triu_indices(len(template), 1)
+        squares = np.square(positions[:, i] - positions[:, j]).sum(axis=-1)
+        limits = self._limits[template.numbers[i], template.numbers[j]]
+        found: list[int] = np.nonzero((squares < limits**2).any(axis=1))[0].tolist()
+        return found
+
+    def _check_distances(self, atoms: Atoms, positions: NDArray[np.float64], where: str) -> None:
+        if self._reach <= 0.0:
+            return
+        pairs = neighbor_pairs(positions, atoms.cell.array, atoms.pbc, self._reach)
         if not pairs.n_edges:
             return
         i, j = pairs.idx_i, pairs.idx_j
-        vectors = atoms.positions[j] - atoms.positions[i] + pairs.shifts @ atoms.cell.array
+        vectors = positions[j] - positions[i] + pairs.shifts @ atoms.cell.array
         distances = np.sqrt(np.einsum("ea,ea->e", vectors, vectors))
         short = self._limits[atoms.numbers[i], atoms.numbers[j]] - distances
         worst = int(short.argmax())
@@ -131,21 +179,22 @@ class ExtrapolationGuard:
         kinds = tuple(sorted((int(atoms.numbers[a]), int(atoms.numbers[b]))))
         self._tell(
             kinds,
-            f"at step {step} atoms {a} ({atoms.symbols[a]}) and {b} ({atoms.symbols[b]}) are "
+            f"{where} atoms {a} ({atoms.symbols[a]}) and {b} ({atoms.symbols[b]}) are "
             f"{distances[worst]:.3f} Å apart, closer than any such pair in the training data. The "
             "model extrapolates: look at the structure, lower temperature or time step, or train "
             "with frames like it.",
         )
 
-    def _check_spread(self, spread: NDArray[np.float64], frame: Frame) -> None:
-        assert self.max_spread is not None
+    def _check_spread(self, atoms: Atoms, spread: NDArray[np.float64], where: str) -> None:
+        if self.max_spread is None:
+            return
         atom, axis = np.unravel_index(int(np.argmax(spread)), spread.shape)
         largest = float(spread[atom, axis])
         if largest > self.max_spread:
             self._tell(
                 "spread",
-                f"at step {frame.step} the members of the committee disagree by {largest:.3g} eV/Å "
-                f"about the force on atom {atom} ({frame.atoms.symbols[int(atom)]}), more than the "
+                f"{where} the members of the committee disagree by {largest:.3g} eV/Å "
+                f"about the force on atom {atom} ({atoms.symbols[int(atom)]}), more than the "
                 f"{self.max_spread:g} allowed (max_spread). Train with frames like this one.",
             )
 

@@ -25,7 +25,10 @@ from torch import Tensor
 
 from painn_ase._version import __version__
 from painn_ase.errors import GeometryError, SpecError, TrajectoryError, UnstableRunError
-from painn_ase.graph import AtomGraph, NeighborPairs, collate, from_ase, neighbor_pairs
+from painn_ase.graph import AtomGraph
+from painn_ase.md.batch import ReplicaBatch
+from painn_ase.md.committee import Committee
+from painn_ase.md.guard import ExtrapolationGuard
 from painn_ase.md.monitor import Drift
 from painn_ase.md.runner import StopSignals
 from painn_ase.md.state import RunState, read_state, write_state
@@ -37,10 +40,6 @@ from painn_ase.units import boltzmann_constant
 
 __all__ = ["BatchedPotential", "ReplicaBatch", "ReplicaConfig", "ReplicaResult", "run_replicas"]
 
-#: Isolated systems up to this many atoms list all their pairs, once and for all.
-_ALL_PAIRS_UP_TO = 32
-#: Edges × features of one call on a CPU: larger batches fall out of its cache and are slower.
-_CPU_CHUNK = 75_000
 #: Steps between looks at whether everything is still finite (each look waits for the device).
 _CHECK_EVERY = 20
 #: Recorded frames that wait on the device before they are fetched together.
@@ -85,6 +84,9 @@ class ReplicaConfig:
         Å per step of any atom; beyond it the run is stopped as an explosion.
     skin : float
         Å added to the pair search of periodic or large systems.
+    guard : {"warn", "stop", "off"}
+        What to do when two atoms come closer than any such pair in the training data, as far as
+        the model file says how close that was.
     """
 
     steps: int
@@ -97,6 +99,7 @@ class ReplicaConfig:
     save_every: int = 1000
     max_displacement: float = 1.0
     skin: float = 0.5
+    guard: Literal["warn", "stop", "off"] = "warn"
 
     def __post_init__(self) -> None:
         for name in ("stride", "energy_stride", "save_every"):
@@ -160,101 +163,6 @@ class ReplicaResult:
     state: Path | None
 
 
-class ReplicaBatch:
-    """The graphs of all replicas, whose pairs last while nobody has moved far.
-
-    One graph on a GPU; on a CPU as many as keep a call's arrays in the cache.
-
-    Parameters
-    ----------
-    template : ase.Atoms
-        Elements, cell, periodicity.
-    n_replicas : int
-        Number of copies.
-    cutoff, skin : float
-        Å.
-    device : torch.device or str
-        Where the graph lives.
-    charge : float or None
-        Total charge of each copy, e; by default as :func:`~painn_ase.graph.from_ase` finds it.
-    n_features : int
-        Width of the network, which decides how many replicas one call takes on a CPU.
-
-    Attributes
-    ----------
-    reference : Tensor [n_replicas * n_atoms, 3] or None
-        Positions for which pairs were searched; None where all pairs are listed.
-    """
-
-    def __init__(
-        self,
-        template: Atoms,
-        n_replicas: int,
-        cutoff: float,
-        skin: float,
-        device: torch.device | str,
-        charge: float | None = None,
-        n_features: int = 128,
-    ) -> None:
-        self._template = template.copy()
-        self._n_replicas = n_replicas
-        self._cutoff = cutoff
-        self._skin = skin
-        self._device = torch.device(device)
-        self._charge = charge
-        self._n_features = n_features
-        self._graphs: tuple[AtomGraph, ...] = ()
-        self.reference: Tensor | None = None
-        self._lists_all = not any(template.pbc) and len(template) <= _ALL_PAIRS_UP_TO
-
-    def update(self, positions: Tensor) -> tuple[AtomGraph, ...]:
-        """Graphs at `positions` [n_replicas * n_atoms, 3], Å, on the device; replicas in order."""
-        if not self._graphs:
-            self._graphs = self._build(positions)
-        elif self.reference is not None:
-            moved = (positions - self.reference).square().sum(dim=1).max()
-            if not float(moved) <= 0.25 * self._skin**2:
-                self._graphs = self._build(positions)
-        pieces = positions.split([graph.n_atoms for graph in self._graphs])
-        return tuple(
-            graph.replace(positions=piece)
-            for graph, piece in zip(self._graphs, pieces, strict=True)
-        )
-
-    def _build(self, positions: Tensor) -> tuple[AtomGraph, ...]:
-        graphs = self._fixed() if self._lists_all else self._searched(positions)
-        size = len(graphs)
-        if self._device.type == "cpu":
-            edges = max(1, max(graph.n_edges for graph in graphs))
-            size = max(1, _CPU_CHUNK // (edges * self._n_features))
-        return tuple(
-            collate(graphs[k : k + size]).to(self._device) for k in range(0, len(graphs), size)
-        )
-
-    def _fixed(self) -> list[AtomGraph]:
-        """All pairs there are, which nothing can be missing from."""
-        pairs = _all_pairs(len(self._template))
-        one = from_ase(self._template, self._cutoff, charge=self._charge, pairs=pairs)
-        return [one] * self._n_replicas
-
-    def _searched(self, positions: Tensor) -> list[AtomGraph]:
-        """Pairs up to cutoff and skin at `positions`, which become the reference."""
-        self.reference = positions.clone()
-        graphs = []
-        for frame in positions.detach().cpu().numpy().reshape(self._n_replicas, -1, 3):
-            self._template.arrays["positions"][:] = frame
-            found = neighbor_pairs(
-                frame, self._template.cell[:], self._template.pbc, self._cutoff + self._skin
-            )
-            graphs.append(from_ase(self._template, self._cutoff, charge=self._charge, pairs=found))
-        return graphs
-
-
-def _all_pairs(n_atoms: int) -> NeighborPairs:
-    i, j = np.nonzero(~np.eye(n_atoms, dtype=bool))
-    return NeighborPairs(i.astype(np.int64), j.astype(np.int64), np.zeros((len(i), 3)))
-
-
 def run_replicas(
     potential: BatchedPotential,
     starts: Sequence[Atoms],
@@ -269,13 +177,15 @@ def run_replicas(
     provenance: dict[str, Any] | None = None,
     author: str = "unknown",
     overwrite: bool = False,
+    guard: ExtrapolationGuard | None = None,
 ) -> ReplicaResult:
     """NVE dynamics of all `starts` at once, by velocity Verlet.
 
     Parameters
     ----------
     potential : BatchedPotential
-        With an energy head, and the heads that `config.record` asks for.
+        With an energy head, and the heads that `config.record` asks for. A
+        :class:`~painn_ase.md.committee.Committee` moves the replicas by the mean of its members.
     starts : sequence of ase.Atoms
         One structure with velocities for each replica; the same atoms and cell in all.
     config : ReplicaConfig
@@ -294,13 +204,15 @@ def run_replicas(
         More for the trajectory's record.
     author, overwrite
         As in :func:`~painn_ase.md.run_md`.
+    guard : ExtrapolationGuard, optional
+        Looks at the replicas; by default the one that fits the model, as ``config.guard`` says.
 
     Raises
     ------
     GeometryError
         When the starts are not copies of one system.
     UnstableRunError
-        When a replica explodes; names replica, atom and step.
+        When a replica explodes, or the guard stops it; names replica, atom and step.
     TrajectoryError
         When files cannot be written or continued.
     """
@@ -308,6 +220,7 @@ def run_replicas(
     if state is None and trajectory is not None:
         state = trajectory.with_suffix(".state.npz")
     run = _ReplicaRun(potential, starts, config, device, charge)
+    run.guard = guard or ExtrapolationGuard.of(potential, config.guard)
     run.state_path = None if state is None else Path(state)
     with ExitStack() as stack:
         if restart:
@@ -370,6 +283,7 @@ class _ReplicaRun:
         self.temperatures = np.zeros(2)
         self.state_path: Path | None = None
         self.writer: TrajectoryWriter | None = None
+        self.guard: ExtrapolationGuard | None = None
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []
 
     # -- dynamics ------------------------------------------------------------------------------
@@ -389,6 +303,7 @@ class _ReplicaRun:
             self.step += 1
             if self.step % _CHECK_EVERY == 0:
                 self._check()
+            self._look(found)
             self._record(graphs, found)
             if self.step % self.config.save_every == 0:
                 self.save()
@@ -420,18 +335,37 @@ class _ReplicaRun:
     def _quantities(
         self, graphs: Sequence[AtomGraph], names: Collection[str], velocities: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Quantities of all replicas, in order."""
+        """Quantities of all replicas in order, and their spread where there is a committee."""
         pieces: Sequence[Tensor | None] = [None] * len(graphs)
         if velocities is not None:
             pieces = velocities.split([graph.n_atoms for graph in graphs])
         parts = [
-            self.potential(graph, names, piece).present()
-            for graph, piece in zip(graphs, pieces, strict=True)
+            self._of_one(graph, names, piece) for graph, piece in zip(graphs, pieces, strict=True)
         ]
-        return {name: torch.cat([part[name] for part in parts]) for name in names}
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _of_one(
+        self, graph: AtomGraph, names: Collection[str], velocities: Tensor | None
+    ) -> dict[str, Tensor]:
+        if not isinstance(self.potential, Committee):
+            return self.potential(graph, names, velocities).present()
+        mean, spread = self.potential.with_spread(graph, names, velocities)
+        return {**mean.present(), **spread}
 
     def _kick(self, found: dict[str, Tensor]) -> Tensor:
         return 0.5 * self.dt * found["forces"].to(torch.float64) / self.masses
+
+    def _look(self, found: dict[str, Tensor]) -> None:
+        """Show the replicas to the guard when it wants to see them."""
+        if self.guard is None or not self.guard.wants(self.step):
+            return
+        spread = found.get("forces_std")
+        self.guard.look_at_replicas(
+            self.step,
+            self.template,
+            self._frames(self.positions),
+            None if spread is None else self._frames(spread),
+        )
 
     def _check(self) -> None:
         """Look for numbers that are none and atoms that fly."""
@@ -460,7 +394,8 @@ class _ReplicaRun:
             due = self.writer.due(self.step)
             if responses := [name for name in self.config.record if name in due]:
                 moving = self.velocities if set(responses) & set(_FLUXES) else None
-                values |= self._quantities(graphs, responses, moving)
+                computed = self._quantities(graphs, responses, moving)
+                values |= {name: computed[name] for name in responses}
             if "positions" in due:
                 values |= {"positions": self.positions, "velocities": self.velocities}
             if due:
@@ -531,6 +466,8 @@ class _ReplicaRun:
             **provenance,
         }
         record["model"] = to_dict(self._model.spec)
+        if isinstance(self.potential, Committee):
+            record["committee"] = [to_dict(m.potential.spec) for m in self.potential.members]
         record["backend"] = getattr(self.potential, "name", "eager")
         return TrajectoryWriter.create(
             path,
@@ -568,7 +505,8 @@ class _ReplicaRun:
         try:
             before = from_dict(ReplicaConfig, saved.header["replicas"])
             now, then = to_dict(self.config), to_dict(before)
-            changed = [k for k in now if k not in ("steps", "save_every") and now[k] != then[k]]
+            free = ("steps", "save_every", "guard")
+            changed = [k for k in now if k not in free and now[k] != then[k]]
             if changed or saved.arrays["positions"].shape != tuple(self.positions.shape):
                 raise TrajectoryError(
                     f"{self.state_path} belongs to another run ({', '.join(changed) or 'size'} "

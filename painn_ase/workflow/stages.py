@@ -18,6 +18,7 @@ from ase.optimize import BFGS
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import GeometryError, PaiNNWarning, TrajectoryError
 from painn_ase.md import Frame, MDConfig, MDResult, RecordConfig, run_md
+from painn_ase.md.committee import driving
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.spec import to_dict
 from painn_ase.spectra import HarmonicResult, harmonic
@@ -60,7 +61,8 @@ def run_spectrum(
     Parameters
     ----------
     calculator : PaiNNCalculator
-        Of a model with energy and dipole, and with a polarizability where Raman is wanted.
+        Of a model with energy and dipole, and with a polarizability where Raman is wanted; or of a
+        committee of such models, whose means drive and absorb.
     atoms : ase.Atoms
         The structure; stays as it is.
     config : SpectrumConfig
@@ -85,8 +87,6 @@ def run_spectrum(
     """
     folder, narrator = Path(folder), narrator or _Silent()
     spec = calculator.potential.spec
-    if len(calculator.potentials) > 1:
-        raise GeometryError("segments run one potential; give a single model, not a committee.")
     quantities = _recorded_fluxes(calculator)
     _prepare_folder(folder, config, restart, overwrite)
     seconds: dict[str, float] = {}
@@ -281,7 +281,7 @@ def _segments(
     path = folder / "segments.h5"
     with narrator.bar(f"{config.replicas} NVE segments", md.steps) as tick:
         result = run_replicas(
-            calculator.backends[0],
+            driving(calculator.backends),
             starts,
             md,
             device=calculator.device,

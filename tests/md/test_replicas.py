@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from painn_ase.calculator import PaiNNCalculator
-from painn_ase.errors import GeometryError, SpecError, UnstableRunError
+from painn_ase.errors import GeometryError, PaiNNWarning, SpecError, UnstableRunError
 from painn_ase.md import MDConfig, run_md
+from painn_ase.md.committee import driving
+from painn_ase.md.guard import PROVENANCE_KEY, ExtrapolationGuard
 from painn_ase.md.replicas import ReplicaConfig, run_replicas
 from painn_ase.md.velocities import angular_velocity, draw_velocities
 from painn_ase.testing import random_potential
@@ -101,6 +105,73 @@ def test_total_energy_of_replicas_is_conserved(potential) -> None:
     result = run_replicas(potential, _starts(molecule("CH3CH2OH"), 4), config)
     assert result.drift is not None
     assert abs(result.drift) < 1e-3
+
+
+def test_a_committee_moves_by_the_mean_of_its_members(tmp_path) -> None:
+    members = [
+        random_potential(16, 2, 8, 4.0, heads=HEADS, dtype=torch.float64, seed=k) for k in range(3)
+    ]
+    calculator = PaiNNCalculator(members, dtype="float64", backend="eager")
+    starts = _starts(molecule("CH3CH2OH"), 3)
+    config = ReplicaConfig(steps=20, record=("dipole_flux",), stride=20, position_stride=20)
+    path = tmp_path / "k.h5"
+    result = run_replicas(driving(calculator.backends), starts, config, trajectory=path)
+    single = starts[1].copy()
+    single.calc = calculator
+    run_md(single, MDConfig(steps=20, velocities="keep"))
+    np.testing.assert_allclose(result.positions[1], single.positions, atol=1e-9)
+    fluxes = [PaiNNCalculator(m, dtype="float64").get_dipole_flux(single) for m in members]
+    with TrajectoryReader(path) as reader:
+        np.testing.assert_allclose(
+            reader.read("dipole_flux")[-1, 1], np.mean(fluxes, axis=0), rtol=1e-6
+        )
+        assert len(reader.provenance["committee"]) == 3
+
+
+def test_a_committee_of_one_is_its_member(potential) -> None:
+    calculator = PaiNNCalculator(potential, backend="eager")
+    assert driving(calculator.backends) is calculator.backends[0]
+
+
+def _told(table: dict[str, float], seed: int = 0):
+    """A model that knows how close atoms came in its training."""
+    model = random_potential(16, 2, 8, 4.0, dtype=torch.float64, seed=seed)
+    model.spec = dataclasses.replace(model.spec, provenance={PROVENANCE_KEY: table})
+    return model
+
+
+@pytest.mark.parametrize("system", ["molecule", "large"])
+def test_the_guard_names_the_replica_that_leaves_the_training_data(system) -> None:
+    starts = _starts(molecule("H2O"), 4, 1.0)
+    starts[2].positions[1] += 0.35 * (starts[2].positions[0] - starts[2].positions[1])
+    if system == "large":  # beyond the size whose distances are all taken at once
+        for atoms in starts:
+            one = atoms.copy()
+            for k in range(1, 12):
+                moved = one.copy()
+                moved.translate([4.5 * k, 0, 0])
+                atoms.extend(moved)
+    model = _told({"H-O": 0.9})
+    config = ReplicaConfig(steps=10, timestep=0.001, record=())
+    with pytest.warns(PaiNNWarning, match="at step 10 of replica 2 atoms"):
+        run_replicas(model, starts, config)
+    with pytest.raises(UnstableRunError, match="replica 2"):
+        run_replicas(model, starts, dataclasses.replace(config, guard="stop"))
+    quiet = [a for k, a in enumerate(starts) if k != 2]
+    for those, action in ((quiet, "stop"), (starts, "off")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PaiNNWarning)
+            run_replicas(model, those, dataclasses.replace(config, guard=action))
+
+
+def test_the_guard_sees_a_committee_of_replicas_disagree() -> None:
+    calculator = PaiNNCalculator([_told({}, 0), _told({}, 1)], dtype="float64", backend="eager")
+    starts = _starts(molecule("H2O"), 2)
+    guard = ExtrapolationGuard({}, "stop", max_spread=1e-6)
+    with pytest.raises(UnstableRunError, match=r"replica \d the members .* disagree"):
+        run_replicas(
+            driving(calculator.backends), starts, ReplicaConfig(steps=10, record=()), guard=guard
+        )
 
 
 class StopAfter:

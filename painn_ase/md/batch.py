@@ -1,0 +1,112 @@
+"""The graphs of many copies of one system, in pieces a processor likes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from ase import Atoms
+from torch import Tensor
+
+from painn_ase.graph import AtomGraph, NeighborPairs, collate, from_ase, neighbor_pairs
+
+__all__ = ["ReplicaBatch"]
+
+#: Isolated systems up to this many atoms list all their pairs, once and for all.
+_ALL_PAIRS_UP_TO = 32
+#: Edges × features of one call on a CPU: larger batches fall out of its cache and are slower.
+_CPU_CHUNK = 75_000
+
+
+class ReplicaBatch:
+    """The graphs of all replicas, whose pairs last while nobody has moved far.
+
+    One graph on a GPU; on a CPU as many as keep a call's arrays in the cache.
+
+    Parameters
+    ----------
+    template : ase.Atoms
+        Elements, cell, periodicity.
+    n_replicas : int
+        Number of copies.
+    cutoff, skin : float
+        Å.
+    device : torch.device or str
+        Where the graph lives.
+    charge : float or None
+        Total charge of each copy, e; by default as :func:`~painn_ase.graph.from_ase` finds it.
+    n_features : int
+        Width of the network, which decides how many replicas one call takes on a CPU.
+
+    Attributes
+    ----------
+    reference : Tensor [n_replicas * n_atoms, 3] or None
+        Positions for which pairs were searched; None where all pairs are listed.
+    """
+
+    def __init__(
+        self,
+        template: Atoms,
+        n_replicas: int,
+        cutoff: float,
+        skin: float,
+        device: torch.device | str,
+        charge: float | None = None,
+        n_features: int = 128,
+    ) -> None:
+        self._template = template.copy()
+        self._n_replicas = n_replicas
+        self._cutoff = cutoff
+        self._skin = skin
+        self._device = torch.device(device)
+        self._charge = charge
+        self._n_features = n_features
+        self._graphs: tuple[AtomGraph, ...] = ()
+        self.reference: Tensor | None = None
+        self._lists_all = not any(template.pbc) and len(template) <= _ALL_PAIRS_UP_TO
+
+    def update(self, positions: Tensor) -> tuple[AtomGraph, ...]:
+        """Graphs at `positions` [n_replicas * n_atoms, 3], Å, on the device; replicas in order."""
+        if not self._graphs:
+            self._graphs = self._build(positions)
+        elif self.reference is not None:
+            moved = (positions - self.reference).square().sum(dim=1).max()
+            if not float(moved) <= 0.25 * self._skin**2:
+                self._graphs = self._build(positions)
+        pieces = positions.split([graph.n_atoms for graph in self._graphs])
+        return tuple(
+            graph.replace(positions=piece)
+            for graph, piece in zip(self._graphs, pieces, strict=True)
+        )
+
+    def _build(self, positions: Tensor) -> tuple[AtomGraph, ...]:
+        graphs = self._fixed() if self._lists_all else self._searched(positions)
+        size = len(graphs)
+        if self._device.type == "cpu":
+            edges = max(1, max(graph.n_edges for graph in graphs))
+            size = max(1, _CPU_CHUNK // (edges * self._n_features))
+        return tuple(
+            collate(graphs[k : k + size]).to(self._device) for k in range(0, len(graphs), size)
+        )
+
+    def _fixed(self) -> list[AtomGraph]:
+        """All pairs there are, which nothing can be missing from."""
+        pairs = _all_pairs(len(self._template))
+        one = from_ase(self._template, self._cutoff, charge=self._charge, pairs=pairs)
+        return [one] * self._n_replicas
+
+    def _searched(self, positions: Tensor) -> list[AtomGraph]:
+        """Pairs up to cutoff and skin at `positions`, which become the reference."""
+        self.reference = positions.clone()
+        graphs = []
+        for frame in positions.detach().cpu().numpy().reshape(self._n_replicas, -1, 3):
+            self._template.arrays["positions"][:] = frame
+            found = neighbor_pairs(
+                frame, self._template.cell[:], self._template.pbc, self._cutoff + self._skin
+            )
+            graphs.append(from_ase(self._template, self._cutoff, charge=self._charge, pairs=found))
+        return graphs
+
+
+def _all_pairs(n_atoms: int) -> NeighborPairs:
+    i, j = np.nonzero(~np.eye(n_atoms, dtype=bool))
+    return NeighborPairs(i.astype(np.int64), j.astype(np.int64), np.zeros((len(i), 3)))
