@@ -224,7 +224,7 @@ def _npz_records(path: Path, keys: KeysSpec) -> Iterator[_Record]:
         if array is not None and array.dtype.kind not in "fiu":
             raise DataError(f"{path}: {what} holds {array.dtype} values, not real numbers.")
     positions, numbers = found["positions"], found["numbers"]
-    if positions is None or numbers is None or positions.ndim != 3:
+    if positions is None or numbers is None or positions.shape[2:] != (3,):
         raise DataError(
             f"{path} needs positions (n_frames, n_atoms, 3) and atomic numbers; it has "
             f"{_listing(arrays)}. Name them in [data.keys] positions and numbers."

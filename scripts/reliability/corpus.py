@@ -104,12 +104,25 @@ def _schnetpack(folder: Path) -> list[Path]:
         sys.path.pop(0)
     alike = LookAlikes()
     weights = reference_weights(_TESTS / "reference")
-    sound = alike.save(alike.potential(weights), folder / "sound.model")
+    whole = alike.save(alike.potential(weights), folder / "sound.model")
+    # One block and few features: most of the file is structure then, and it is read at once.
+    few = {k: w[tuple(slice(_FEW.get(n, n)) for n in w.shape)].clone() for k, w in weights.items()}
+    small = []
+    for name, heads in (("energy", (0, 1)), ("dipole", (0, 2)), ("all", (0, 1, 2, 3))):
+        model = alike.potential(few)
+        model.representation = alike.painn(few, 1)
+        model.output_modules = torch.nn.ModuleList([model.output_modules[k] for k in heads])
+        small.append(alike.save(model, folder / f"{name}.model"))
     hostile = folder / "payload.model"
     torch.save({"state": torch.zeros(3), "x": _Payload(folder / "canary")}, hostile)
     bare = folder / "bare.model"
     bare.write_bytes(pickle.dumps(_Payload(folder / "canary")))
-    return [sound, sound, sound, hostile, bare]
+    energy, *others = small
+    return [whole, *others, *[energy] * 6, hostile, bare]
+
+
+#: Sizes in the reference weights (32 features, 2 blocks, 12 basis functions) → sizes kept.
+_FEW = {12: 3, 16: 2, 17: 3, 32: 4, 48: 6, 64: 8, 96: 12, 192: 12}
 
 
 def _read_schnetpack(path: Path) -> object:
@@ -146,28 +159,33 @@ def _mutate_pickle(data: bytes, rng: random.Random) -> bytes:
 
 
 def _trajectories(folder: Path) -> list[Path]:
-    from painn_ase.trajectory import System, TrajectoryWriter
+    from painn_ase.trajectory import System, TrajectoryWriter, writer
 
     water = molecule("H2O")
     paths = []
-    for name, pbc, replicas in (("a", False, None), ("b", True, None), ("c", False, 2)):
+    channels = (
+        {"positions": 1, "dipole": 2},
+        {"positions": 1, "velocities": 2, "temperature": 2},
+        {"positions": 2, "polarizability": 1, "potential_energy": 1},
+    )
+    chunk, writer._CHUNK_BYTES = writer._CHUNK_BYTES, 256  # else damage falls into empty space
+    for name, replicas, strides in zip("abc", (None, None, 2), channels, strict=True):
         atoms = water.copy()
-        if pbc:
+        if name == "b":
             atoms.set_cell(np.diag([4.0, 5.0, 6.0]))
             atoms.set_pbc(True)
         path = folder / f"{name}.h5"
-        strides = {"positions": 1, "velocities": 1, "dipole": 1, "polarizability": 2,
-                   "potential_energy": 1, "temperature": 2}  # fmt: skip
         copies = replicas or 1
         system = System.of(atoms, replicas)
-        with TrajectoryWriter.create(path, system, strides, provenance={"run": 1}) as writer:
+        with TrajectoryWriter.create(path, system, strides, provenance={"run": 1}) as file:
             rng = np.random.default_rng(0)
             sizes = {"positions": 9, "velocities": 9, "dipole": 3, "polarizability": 9,
                      "potential_energy": 1, "temperature": 1}  # fmt: skip
             for step in range(12):
                 values = {n: rng.normal(size=copies * s) for n, s in sizes.items()}
-                writer.write(step, 0.5 * step, values)
+                file.write(step, 0.5 * step, values)
         paths.append(path)
+    writer._CHUNK_BYTES = chunk
     return paths
 
 

@@ -31,16 +31,19 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
+from ase.io import write
 
 from painn_ase import PaiNNCalculator
+from painn_ase.cli import main as main_of_command
 from painn_ase.md import MDConfig, RecordConfig, run_md
 from painn_ase.md.replicas import ReplicaConfig, run_replicas
+from painn_ase.models import save_model
 from painn_ase.testing import random_atoms, random_potential
 from painn_ase.trajectory import TrajectoryReader, journal
 
 __all__ = ["KINDS", "Report", "kill_test"]
 
-KINDS = ("nve", "langevin", "baoab", "bussi", "nose-hoover", "npt", "replicas")
+KINDS = ("nve", "langevin", "baoab", "bussi", "nose-hoover", "npt", "replicas", "command")
 
 
 def _potential() -> Any:
@@ -52,8 +55,31 @@ def _atoms(seed: int = 3) -> Atoms:
     return random_atoms(10, pbc=True, spacing=1.5, seed=seed)
 
 
-def run(kind: str, path: Path, steps: int, restart: bool) -> None:
-    """The run of one kind, begun or continued."""
+class StopAt:
+    """Sends this process SIGTERM at one step, as a batch system would."""
+
+    def __init__(self, step: int | None) -> None:
+        self._step = step
+
+    def wants(self, step: int) -> bool:
+        """Whether it is that step."""
+        return step == self._step
+
+    def observe(self, frame: object) -> None:
+        """Send the signal."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def after(self, step: int, note: str) -> None:
+        """The same for replicas, which report their progress."""
+        if self.wants(step):
+            self.observe(None)
+
+
+def run(kind: str, path: Path, steps: int, restart: bool, stop: int | None = None) -> None:
+    """The run of one kind, begun or continued, at will stopped at a step."""
+    if kind == "command":
+        _command(path, steps, restart)
+        return
     if kind == "replicas":
         config = ReplicaConfig(
             steps=steps, record=(), energy_stride=2, position_stride=2, save_every=7,
@@ -63,7 +89,7 @@ def run(kind: str, path: Path, steps: int, restart: bool) -> None:
         for n, start in enumerate(starts):
             start.set_velocities(start.get_velocities() * (1.0 + 0.1 * n))
         run_replicas(_potential(), starts, config, trajectory=path, restart=restart,
-                     overwrite=True)  # fmt: skip
+                     overwrite=True, progress=StopAt(stop).after)  # fmt: skip
         return
     atoms = _atoms()
     atoms.calc = PaiNNCalculator(_potential())
@@ -72,7 +98,41 @@ def run(kind: str, path: Path, steps: int, restart: bool) -> None:
         steps=steps, ensemble=kind, temperature=400.0, save_every=7, record=record,
         max_displacement=9.0,
     )  # fmt: skip
-    run_md(atoms, config, trajectory=path, restart=restart, overwrite=True)
+    run_md(
+        atoms, config, trajectory=path, restart=restart, overwrite=True, observers=[StopAt(stop)]
+    )
+
+
+_SETTINGS = """steps = {}
+ensemble = "bussi"
+temperature = 400.0
+save_every = 7
+max_displacement = 9.0
+[record]
+positions = 1
+velocities = 2
+energies = 2
+"""
+
+
+def _command(path: Path, steps: int, restart: bool) -> None:
+    """A run as a user types it: ``painn-ase md``."""
+    folder = path.parent
+    model, structure, settings = (folder / n for n in ("m.safetensors", "a.extxyz", "c.toml"))
+    if not model.exists():
+        settings.write_text(_SETTINGS.format(steps), encoding="utf-8")
+        write(structure, _atoms())
+        save_model(_potential(), model)
+    words = [str(model), str(structure), "--config", str(settings), "--overwrite"]
+    words = ["md", *(["--restart"] if restart else words), "-o", str(path), "--quiet"]
+    before, sys.argv = sys.argv, ["painn-ase", *words]
+    try:
+        main_of_command()
+    except SystemExit as end:
+        if end.code:
+            raise RuntimeError(f"painn-ase {' '.join(words)} ended with {end.code}") from end
+    finally:
+        sys.argv = before
 
 
 @dataclass

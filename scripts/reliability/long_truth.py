@@ -1,11 +1,14 @@
 """Long runs against what statistical mechanics says of them, with the bundled ethanol model.
 
     python scripts/reliability/long_truth.py nve --steps 1000000
+    python scripts/reliability/long_truth.py water --steps 200000
     python scripts/reliability/long_truth.py timestep
     python scripts/reliability/long_truth.py langevin --steps 1000000
     python scripts/reliability/long_truth.py bussi --steps 1000000
 
-``nve``: drift of the total energy per atom and nanosecond, temperature, momentum. ``timestep``: the
+``nve``: drift of the total energy per atom and nanosecond, temperature, momentum; ``water``: the
+same of 64 molecules in a periodic box, with the model of ``painn-ase train
+model_recipes/liquid.toml`` and, to start from, a frame of its training data. ``timestep``: the
 energy error against the time step, whose logarithms have the slope 2. ``langevin``, ``bussi``: the
 kinetic energy follows a gamma distribution with half as many degrees of freedom (chi-square test
 over bins of equal probability); the configurational temperature ⟨|∇U|²⟩/(k⟨∇²U⟩) is that of the
@@ -29,6 +32,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.build import molecule
+from ase.io import read
 from numpy.typing import NDArray
 from scipy.stats import chi2, gamma
 
@@ -44,7 +48,11 @@ import matplotlib.pyplot as plt
 __all__ = ["chi_square_of_kinetic_energy", "configurational_temperature", "effective_samples"]
 
 Array = NDArray[np.float64]
+EXPERIMENTS = ("nve", "water", "timestep", "langevin", "baoab", "bussi")
 TEMPERATURE = 300.0
+_ROOT = Path(__file__).resolve().parents[2]
+#: Model and structure of the box of water.
+_LIQUID = (_ROOT / "runs/liquid/liquid.safetensors", _ROOT / "model_recipes/data/liquid.extxyz")
 
 
 class TimeLimit:
@@ -65,6 +73,14 @@ class TimeLimit:
 def ethanol(model: str) -> Atoms:
     """Ethanol with a calculator."""
     atoms = molecule("CH3CH2OH")
+    atoms.calc = PaiNNCalculator(model)
+    return atoms
+
+
+def box_of_water(model: str | Path, structure: str | Path) -> Atoms:
+    """The first frame of `structure`, at rest, with a calculator."""
+    frame = read(structure, index=0)
+    atoms = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=True)
     atoms.calc = PaiNNCalculator(model)
     return atoms
 
@@ -129,7 +145,11 @@ def configurational_temperature(atoms: Atoms, frames: Array) -> dict[str, float]
 
 def nve(options: argparse.Namespace) -> dict[str, Any]:
     """Drift, temperature and momentum of a long run at constant energy."""
-    atoms = ethanol(options.model)
+    name = options.experiment
+    if name == "water":
+        atoms = box_of_water(options.model or _LIQUID[0], options.structure)
+    else:
+        atoms = ethanol(options.model or "ethanol")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "nve.h5"
         config = MDConfig(
@@ -155,8 +175,9 @@ def nve(options: argparse.Namespace) -> dict[str, Any]:
     axes[1].plot(times, temperature, lw=0.4)
     axes[1].set_ylabel("temperature / K")
     axes[1].set_xlabel("time / ns")
-    _save(figure, options, "nve")
+    _save(figure, options, name)
     return {
+        "atoms": n,
         "steps": result.step,
         "time_step_fs": config.timestep,
         "nanoseconds": round(float(times[-1]), 4),
@@ -176,11 +197,11 @@ def nve(options: argparse.Namespace) -> dict[str, Any]:
 def timestep(options: argparse.Namespace) -> dict[str, Any]:
     """The energy error against the time step."""
     errors, sizes = [], np.array([0.1, 0.15, 0.2, 0.3, 0.4, 0.6])
-    start = ethanol(options.model)
+    start = ethanol(options.model or "ethanol")
     duration = min(300.0, 0.1 * options.steps)
     run_md(start, MDConfig(steps=400, ensemble="bussi", temperature=TEMPERATURE))
     for size in sizes:
-        atoms = ethanol(options.model)
+        atoms = ethanol(options.model or "ethanol")
         atoms.set_positions(start.positions)
         atoms.set_momenta(start.get_momenta())
         energies: list[float] = []
@@ -219,7 +240,7 @@ class _Collector:
 
 def thermostat(options: argparse.Namespace) -> dict[str, Any]:
     """Kinetic-energy distribution and configurational temperature under a thermostat."""
-    atoms = ethanol(options.model)
+    atoms = ethanol(options.model or "ethanol")
     kinetic: list[float] = []
     temperatures: list[float] = []
     frames: list[Array] = []
@@ -249,7 +270,7 @@ def thermostat(options: argparse.Namespace) -> dict[str, Any]:
     axes.set_ylabel("density / eV$^{-1}$")
     axes.legend()
     _save(figure, options, options.experiment)
-    double = ethanol(options.model)
+    double = ethanol(options.model or "ethanol")
     double.calc = PaiNNCalculator(options.model, dtype="float64", backend="eager")
     return {
         "steps": result.step,
@@ -269,15 +290,16 @@ def _save(figure: Any, options: argparse.Namespace, name: str) -> None:
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("experiment", choices=("nve", "timestep", "langevin", "baoab", "bussi"))
+    parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--frames", type=int, default=400, help="for the configurational one")
     parser.add_argument("--seconds", type=float, default=1e9, help="end the run after these")
-    parser.add_argument("--model", default="ethanol")
+    parser.add_argument("--model", help="instead of the bundled one or that of the recipe")
+    parser.add_argument("--structure", type=Path, default=_LIQUID[1], help="of the box of water")
     parser.add_argument("--output", type=Path, help="folder for JSON and figure")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    work = {"nve": nve, "timestep": timestep}.get(options.experiment, thermostat)
+    work = {"nve": nve, "water": nve, "timestep": timestep}.get(options.experiment, thermostat)
     text = json.dumps(work(options), indent=1)
     print(text)
     if options.output is not None:

@@ -137,6 +137,7 @@ def mutate_zip(inner: Mutation) -> Mutation:
         target = io.BytesIO()
         with zipfile.ZipFile(target, "w", method) as archive:
             for name, content in members:
+                archive.NameToInfo.pop(name, None)  # a name twice is meant, and no reason to warn
                 archive.writestr(zipfile.ZipInfo(name), content, method)
         return target.getvalue()
 

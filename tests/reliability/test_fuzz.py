@@ -7,10 +7,14 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from corpus import TARGETS, Target
 from fuzz_files import fuzz as fuzz_files
 from fuzz_geometry import fuzz as fuzz_geometry
+
+from painn_ase.errors import DataError
+from painn_ase.training.readers import read_frames
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -36,6 +40,13 @@ def test_any_structure_gives_the_brute_force_numbers_or_is_refused() -> None:
 def test_many_structures_give_the_brute_force_numbers_or_are_refused() -> None:
     report = fuzz_geometry(2000, first=2_000_000)
     assert not report.faults, report.faults[:3]
+
+
+def test_positions_in_one_dimension_are_refused(tmp_path: Path) -> None:
+    """Found by the fuzzer: an escaped ValueError of ASE."""
+    np.savez(tmp_path / "a.npz", R=np.zeros((2, 3, 1)), z=[8, 1, 1], E=np.zeros(2))
+    with pytest.raises(DataError, match="needs positions"):
+        read_frames(tmp_path / "a.npz")
 
 
 def _naive(read: Callable[[bytes], object], bad: bytes) -> Target:

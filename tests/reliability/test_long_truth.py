@@ -35,7 +35,7 @@ def test_chi_square_accepts_the_canonical_distribution_and_no_other() -> None:
 
 def options(experiment: str, steps: int) -> SimpleNamespace:
     return SimpleNamespace(
-        experiment=experiment, steps=steps, frames=40, seconds=1e9, model="ethanol", output=None
+        experiment=experiment, steps=steps, frames=40, seconds=1e9, model=None, output=None
     )
 
 

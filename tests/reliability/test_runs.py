@@ -19,7 +19,7 @@ from kill_test import KINDS, kill_test, run
 from painn_ase.errors import TrajectoryError
 from painn_ase.models import save_model
 from painn_ase.testing import random_potential
-from painn_ase.trajectory import TrajectoryReader, journal
+from painn_ase.trajectory import TrajectoryReader, TrajectoryWriter, journal
 
 
 def equal(a: Path, b: Path) -> bool:
@@ -52,10 +52,60 @@ def exit_code_of(work: Callable[[], object]) -> int:
 
 
 def test_killed_runs_equal_the_uninterrupted_one() -> None:
-    report = kill_test(9, 24, ("langevin", "npt", "replicas"), seconds=60.0)
+    report = kill_test(12, 24, ("langevin", "npt", "replicas", "command"), seconds=90.0)
     assert not report.faults, report.faults
-    assert sum(report.kills.values()) >= 9
+    assert sum(report.kills.values()) >= 12
     assert report.frames > 0
+
+
+RANDOM_STEPS = np.random.default_rng(7).integers(1, 24, len(KINDS) - 1).tolist()
+
+
+@pytest.mark.parametrize(("kind", "stop"), list(zip(KINDS[:-1], RANDOM_STEPS, strict=True)))
+def test_interrupted_at_a_random_step_and_continued_equals_uninterrupted(
+    kind: str, stop: int, tmp_path: Path
+) -> None:
+    run(kind, tmp_path / "whole.h5", 24, False)
+    run(kind, tmp_path / "parts.h5", 24, False, stop)
+    with TrajectoryReader(tmp_path / "parts.h5") as reader:
+        assert stop - 2 < reader.steps("positions")[-1] <= stop
+    run(kind, tmp_path / "parts.h5", 24, True)
+    assert equal(tmp_path / "whole.h5", tmp_path / "parts.h5")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_interrupted_at_every_step_and_continued_equals_uninterrupted(
+    kind: str, tmp_path: Path
+) -> None:
+    run(kind, tmp_path / "whole.h5", 24, False)
+    for stop in range(1, 24):
+        run(kind, tmp_path / "parts.h5", 24, False, stop)
+        run(kind, tmp_path / "parts.h5", 24, True)
+        assert equal(tmp_path / "whole.h5", tmp_path / "parts.h5")
+
+
+@pytest.mark.parametrize("kind", ["nve", "replicas"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_second_process_on_the_same_trajectory_is_refused(
+    kind: str, restart: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.h5"
+    run(kind, path, 8, False)
+    before = path.read_bytes()
+    said = tmp_path / "said.txt"
+
+    def intrude() -> None:
+        try:
+            run(kind, path, 12, restart)
+        except TrajectoryError as error:
+            said.write_text(str(error))
+            raise
+
+    with TrajectoryWriter.append(path):
+        assert exit_code_of(intrude) == 8
+    assert "another run" in said.read_text()
+    assert path.read_bytes() == before
 
 
 @pytest.mark.slow
