@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from painn_ase.training.checks import Finding, LabelRow
-    from painn_ase.training.frames import Frame
+    from painn_ase.training.readers import FrameFile, UnitsSpec
 
 __all__ = ["data"]
 
@@ -28,7 +28,8 @@ def data(
         [],
         "--unit",
         help="QUANTITY=UNIT of the file, e.g. energy=kcal/mol, length=Bohr, dipole=Debye, "
-        "polarizability=Angstrom^3. Default: ASE's units.",
+        "polarizability=Angstrom^3. Default: eV, Angstrom, e*Angstrom; a polarizability whose unit "
+        "is not given is read as Angstrom^3, with a warning.",
     ),
     plots: Path | None = typer.Option(
         None, "--plots", help="Folder for histograms of the labels.", show_default=False
@@ -40,35 +41,73 @@ def data(
     Wrong signs and units, folded dipoles, asymmetric tensors, duplicates, outliers and missing
     labels are reported with the likely cause. The exit code is 2 if anything deserves a warning.
     """
-    from painn_ase.training.checks import check_frames, label_table
+    from painn_ase.training.checks import check_frames
 
     warned = False
     for path in files:
-        frames = _read(path, key, unit)
-        rows, findings = label_table(frames), check_frames(frames)
+        source, units = _read(path, key, unit)
+        assumed = not any(option.startswith("polarizability=") for option in unit)
+        findings = check_frames(source.frames)
+        if assumed and "polarizability" in source.keys:
+            findings.insert(0, _unstated_unit())
+        rows = _rows(source, units)
         if as_json:
-            _print_json(path, frames, rows, findings)
+            _print_json(path, source, rows, findings)
         else:
-            _print_report(path, frames, rows, findings)
+            _print_report(path, source, rows, findings)
         if plots is not None:
             from painn_ase.training.report import plot_labels
 
-            typer.echo(f"wrote {plot_labels(frames, plots, path.stem)}")
+            written = plot_labels(source.frames, plots, path.stem)
+            typer.echo(f"wrote {written}", err=as_json)
         warned = warned or any(f.level == "warning" for f in findings)
     if warned:
         raise typer.Exit(code=2)
 
 
-def _read(path: Path, key: Sequence[str], unit: Sequence[str]) -> list[Frame]:
-    """Frames of `path`; a polarizability of unstated unit is read as if in Å³ and said so."""
+#: What a polarizability of unstated unit is shown as; training refuses to guess.
+_ASSUMED = "Angstrom^3"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """A line of the table: a label, where it stood in the file, and in which unit it was read."""
+
+    key: str
+    read_as: str
+    label: LabelRow
+
+
+def _read(path: Path, key: Sequence[str], unit: Sequence[str]) -> tuple[FrameFile, UnitsSpec]:
+    """Frames of `path` and the units they were read in; polarizabilities as Å³ if not stated."""
     from painn_ase.spec import from_dict
-    from painn_ase.training.readers import KeysSpec, UnitsSpec, read_frames
+    from painn_ase.training.readers import KeysSpec, UnitsSpec, read_file
 
     keys = from_dict(KeysSpec, _pairs(key, "--key"), "--key")
-    given = _pairs(unit, "--unit")
-    if "polarizability" not in given:
-        given["polarizability"] = "Angstrom^3"
-    return read_frames(path, keys, from_dict(UnitsSpec, given, "--unit"))
+    given = {"polarizability": _ASSUMED, **_pairs(unit, "--unit")}
+    units: UnitsSpec = from_dict(UnitsSpec, given, "--unit")
+    return read_file(path, keys, units), units
+
+
+def _unstated_unit() -> Finding:
+    from painn_ase.training.checks import Finding
+
+    return Finding(
+        "warning",
+        "polarizability",
+        f"the unit is not stated, read as {_ASSUMED}; files disagree by a factor of up to 14.4. "
+        "State it with --unit polarizability=Angstrom^3, a.u. or e^2*Angstrom^2/eV: training "
+        "refuses to guess",
+    )
+
+
+def _rows(source: FrameFile, units: UnitsSpec) -> list[_Row]:
+    from painn_ase.training.checks import label_table
+
+    return [
+        _Row(source.keys.get(row.quantity, row.quantity), units.name_of(row.quantity), row)
+        for row in label_table(source.frames)
+    ]
 
 
 def _pairs(options: Sequence[str], name: str) -> dict[str, str]:
@@ -82,35 +121,46 @@ def _pairs(options: Sequence[str], name: str) -> dict[str, str]:
 
 
 def _print_json(
-    path: Path, frames: Sequence[Frame], rows: Sequence[LabelRow], findings: Sequence[Finding]
+    path: Path, source: FrameFile, rows: Sequence[_Row], findings: Sequence[Finding]
 ) -> None:
     record: dict[str, Any] = {
         "file": str(path),
-        "n_frames": len(frames),
-        "labels": [dataclasses.asdict(row) for row in rows],
+        "n_frames": len(source.frames),
+        "labels": [
+            {"key": row.key, "read_as": row.read_as, **dataclasses.asdict(row.label)}
+            for row in rows
+        ],
+        "unread_keys": source.unread,
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
     typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
 
 
 def _print_report(
-    path: Path, frames: Sequence[Frame], rows: Sequence[LabelRow], findings: Sequence[Finding]
+    path: Path, source: FrameFile, rows: Sequence[_Row], findings: Sequence[Finding]
 ) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
-    sizes = sorted({f.n_atoms for f in frames})
+    sizes = sorted({f.n_atoms for f in source.frames})
     atoms = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    console.print(f"[bold]{escape(str(path))}[/bold]: {len(frames)} frames of {atoms} atoms")
+    console.print(f"[bold]{escape(str(path))}[/bold]: {len(source.frames)} frames of {atoms} atoms")
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for title in ("quantity", "unit", "frames", "lowest", "highest", "RMS"):
-        table.add_column(title, justify="left" if title in ("quantity", "unit") else "right")
+    for title in ("quantity", "in the file", "frames", "lowest", "highest", "RMS", "unit"):
+        numeric = title in ("frames", "lowest", "highest", "RMS")
+        table.add_column(title, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        numbers = (f"{value:.6g}" for value in (row.lowest, row.highest, row.rms))
-        table.add_row(row.quantity, row.unit, str(row.n_frames), *numbers)
+        label, read_as = row.label, row.read_as.replace("Angstrom", "Å").replace("*", "·")
+        in_the_file = read_as if row.key == label.quantity else f"{row.key}, {read_as}"
+        numbers = (f"{value:.5g}" for value in (label.lowest, label.highest, label.rms))
+        table.add_row(
+            label.quantity, escape(in_the_file), str(label.n_frames), *numbers, label.unit
+        )
     console.print(table)
+    if source.unread:
+        console.print(f"  not read: {escape(', '.join(source.unread))}")
     colours = {"ok": "green", "note": "cyan", "warning": "red"}
     for finding in findings:
         colour = colours[finding.level]

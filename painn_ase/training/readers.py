@@ -22,7 +22,7 @@ from painn_ase.errors import DataError
 from painn_ase.training.frames import LABELS, FloatArray, Frame
 from painn_ase.trajectory.frames import check_atom_counts
 
-__all__ = ["KeysSpec", "UnitsSpec", "read_frames"]
+__all__ = ["FrameFile", "KeysSpec", "UnitsSpec", "read_file", "read_frames"]
 
 _ENERGY = {
     "eV": 1.0,
@@ -129,6 +129,14 @@ class UnitsSpec:
             return _POLARIZABILITY[self.polarizability]
         return {"energy": energy, "length": length, "charge": 1.0}[label]
 
+    def name_of(self, label: str) -> str:
+        """The file's unit of `label`; "?" for a polarizability whose unit is not stated."""
+        composed = {
+            "forces": f"{self.energy}/{self.length}",
+            "stress": f"{self.energy}/{self.length}^3",
+        }
+        return str(getattr(self, label) or composed.get(label, "?"))
+
 
 @dataclass(frozen=True)
 class _Record:
@@ -136,6 +144,24 @@ class _Record:
 
     atoms: Atoms
     values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FrameFile:
+    """Labelled frames with what the file calls their labels.
+
+    Attributes
+    ----------
+    frames : list of Frame
+    keys : dict
+        Label → the key it was found under.
+    unread : tuple of str
+        Keys of the file that were not read as anything.
+    """
+
+    frames: list[Frame]
+    keys: dict[str, str]
+    unread: tuple[str, ...]
 
 
 def read_frames(
@@ -164,6 +190,16 @@ def read_frames(
         For a file that is missing, empty or unreadable, a key that no frame has (the message lists
         those there are), a wrong shape, or a value that is not finite.
     """
+    return read_file(path, keys, units, labels).frames
+
+
+def read_file(
+    path: str | Path,
+    keys: KeysSpec | None = None,
+    units: UnitsSpec | None = None,
+    labels: Sequence[str] = LABELS,
+) -> FrameFile:
+    """As :func:`read_frames`, with the keys that the labels were found under."""
     path, keys, units = Path(path), keys or KeysSpec(), units or UnitsSpec()
     if unknown := sorted(set(labels) - set(LABELS)):
         raise DataError(f"unknown label(s) {', '.join(unknown)}; allowed are {', '.join(LABELS)}.")
@@ -173,7 +209,32 @@ def read_frames(
     if not records:
         raise DataError(f"{path} holds no frames.")
     _check_named_keys(path, keys, records)
-    return [_frame(f"{path.name}[{n}]", r, keys, units, labels) for n, r in enumerate(records)]
+    frames = [_frame(f"{path.name}[{n}]", r, keys, units, labels) for n, r in enumerate(records)]
+    present = set(_npz_members(path)) if path.suffix == ".npz" else _present(records)
+    used = {what: _found_under(what, path, keys, present) for what in _NPZ_NAMES}
+    found = {name for frame in frames for name in frame.labels}
+    return FrameFile(
+        frames,
+        {name: key for name, key in used.items() if key is not None and name in found},
+        tuple(sorted(present - set(used.values()))),
+    )
+
+
+def _present(records: Sequence[_Record]) -> set[str]:
+    """Every key that some record has."""
+    return {name for record in records for name in record.values}
+
+
+def _found_under(what: str, path: Path, keys: KeysSpec, present: set[str]) -> str | None:
+    """The key of the file that `what` is read from."""
+    usual = _NPZ_NAMES[what] if path.suffix == ".npz" else (what,)
+    named = getattr(keys, what, None)
+    return next((name for name in ((named,) if named else usual) if name in present), None)
+
+
+def _npz_members(path: Path) -> list[str]:
+    with np.load(path, allow_pickle=False) as archive:
+        return list(archive.files)
 
 
 def _records(path: Path, keys: KeysSpec) -> Iterator[_Record]:
@@ -276,7 +337,7 @@ def _check_named_keys(path: Path, keys: KeysSpec, records: Sequence[_Record]) ->
     """Fail when a key of the key map stands in no frame: it is most likely misspelt."""
     if path.suffix == ".npz":
         return  # checked while the arrays were looked up
-    present = {name for record in records for name in record.values}
+    present = _present(records)
     for field in fields(keys):
         named = getattr(keys, field.name)
         if named is not None and named not in present:

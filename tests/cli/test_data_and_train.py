@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from ase.io import read, write
 from typer.testing import CliRunner
 
 from painn_ase.cli import app
@@ -30,6 +31,34 @@ def test_data_flags_a_wrong_unit_and_says_so_in_its_exit_code() -> None:
     (finding,) = [f for f in report["findings"] if f["check"] == "energy against forces"]
     assert finding["level"] == "warning"
     assert "units of energy and forces disagree" in finding["message"]
+
+
+def test_data_says_under_which_key_and_in_which_unit_it_found_a_label(tmp_path: Path) -> None:
+    images = read(WATER, index=":20")
+    for atoms in images:
+        atoms.info = {"REF_alpha": atoms.info["polarizability"], "origin": "test"}
+    write(tmp_path / "a.extxyz", images)
+    arguments = ["data", str(tmp_path / "a.extxyz"), "--json", "--key", "polarizability=REF_alpha"]
+    result = CliRunner().invoke(app, [*arguments, "--unit", "polarizability=a.u."])
+    report = json.loads(result.output)
+    rows = {row["quantity"]: row for row in report["labels"]}
+    assert rows["polarizability"]["key"] == "REF_alpha"
+    assert rows["polarizability"]["read_as"] == "a.u."
+    assert rows["forces"]["read_as"] == "eV/Angstrom"
+    assert report["unread_keys"] == ["origin"]
+
+
+def test_data_warns_of_a_polarizability_whose_unit_it_had_to_assume(tmp_path: Path) -> None:
+    """Training refuses such a file; the table of it must not pass as if all were well."""
+    write(tmp_path / "few.extxyz", read(WATER, index=":40"))
+    arguments = ["data", str(tmp_path / "few.extxyz"), "--json"]
+    for more, stated in (([], False), (["--unit", "polarizability=Angstrom^3"], True)):
+        report = json.loads(CliRunner().invoke(app, [*arguments, *more]).output)
+        assert report["labels"][-1]["read_as"] == "Angstrom^3"
+        warned = [f["message"] for f in report["findings"] if "not stated" in f["message"]]
+        assert bool(warned) is not stated
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+    assert "in the file" in CliRunner().invoke(app, arguments[:2]).output
 
 
 def test_data_writes_plots(tmp_path: Path) -> None:
