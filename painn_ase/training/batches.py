@@ -98,6 +98,11 @@ class FrameTensors:
             for t in (self._numbers, self._idx_i, self._idx_j, self._charge)
         )
 
+    @property
+    def is_periodic(self) -> bool:
+        """Whether any frame is periodic in any direction."""
+        return bool(self._pbc.any())
+
     def batch(self, indices: Sequence[int] | Tensor) -> Batch:
         """The frames `indices` as one batch."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)

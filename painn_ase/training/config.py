@@ -196,8 +196,9 @@ class RuntimeSpec:
     dtype : str
         Of the network while training and in the file.
     compile : {"auto", "always", "never"}
-        One compiled function for loss and gradients, where all structures are alike; "auto" when
-        the run is long enough to pay for the compiler.
+        Compiled functions for loss and gradients: one where all structures are alike, otherwise
+        one or two that batches are padded to; "auto" when the run is long enough to pay for the
+        compiler.
     threads : int or None
         CPU threads of each process; None leaves torch's setting.
     progress : bool

@@ -27,6 +27,7 @@ from painn_ase.training.distances import smallest_distances
 from painn_ase.training.evaluation import compare, errors_of, write_errors
 from painn_ase.training.frames import Frame, frames_hash
 from painn_ase.training.loss import WeightedLoss
+from painn_ase.training.padding import choose_sizes
 from painn_ase.training.readers import read_frames
 from painn_ase.training.report import plot_report
 from painn_ase.training.splits import Split, build_split, write_split
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "train"]
 
-# Below this many steps torch.compile costs more time than it saves.
+# Below this many steps compiling one size of batches costs more time than it saves.
 _COMPILE_FROM_STEPS = 8000
 # Larger splits are left out of the model file, where only seed and sizes then stand.
 _LARGEST_SPLIT_IN_FILE = 20_000
@@ -257,19 +258,20 @@ class _Run:
     def _step(self, eager: EagerStep, frames: FrameTensors) -> TrainingStep:
         """Eager or compiled, as the configuration and the data allow."""
         runtime, optimizer = self.config.runtime, self.config.optimizer
-        wanted = runtime.compile
-        if wanted == "never" or runtime.devices > 1:
+        if runtime.compile == "never":
             return eager
-        steps = self.config.schedule.epochs * (frames.n_frames // optimizer.batch_size)
-        possible = frames.is_uniform and can_compile(eager.potential.device)
-        if wanted == "always" and not possible:
+        possible = can_compile(eager.potential.device) and bool(frames.n_edges.any())
+        if runtime.compile == "always" and not possible:
             raise DataError(
-                'compile = "always" needs a C++ compiler and frames that all have the same atoms '
-                'in the same order, no cell, and all atoms within the cutoff. Use "auto".'
+                'compile = "always" needs a C++ compiler, and frames with atoms that are within '
+                'the cutoff of each other. Use "auto".'
             )
-        if not possible or (wanted == "auto" and steps < _COMPILE_FROM_STEPS):
+        share = frames.n_frames // runtime.devices
+        sizes = choose_sizes(frames, max(min(optimizer.batch_size, share), 1))
+        steps = self.config.schedule.epochs * (share // optimizer.batch_size)
+        if runtime.compile == "auto" and steps < _COMPILE_FROM_STEPS * len(sizes):
             return eager
-        return CompiledStep(eager)
+        return CompiledStep(eager, sizes, frames.is_periodic) if possible else eager
 
     def _trainer(self, spec: ModelSpec) -> Trainer:
         from lightning.pytorch import Trainer

@@ -1,24 +1,27 @@
-"""Loss and gradients of one batch: eager always, as one compiled function where structures match.
+"""Loss and gradients of one batch: eager always, as compiled functions of fixed size where it pays.
 
-For data of one molecule every batch has the same shapes and pairs, so loss, forces and the
-gradients of all weights can be traced once into one flat graph and compiled. It is checked against
-eager on its first batch and not used if it differs.
+Loss, forces and the gradients of all weights are traced into one flat graph and compiled. Batches
+of one molecule all have one size; others are padded to one of two (:mod:`.padding`). Each function
+is checked against eager on its first batch and not used if it differs.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from painn_ase.graph.record import AtomGraph
 from painn_ase.potential.potential import AtomisticPotential
 from painn_ase.training.batches import Batch, Labels
 from painn_ase.training.loss import WeightedLoss
+from painn_ase.training.padding import BatchSize, pad_batch
 
 __all__ = ["CompiledStep", "EagerStep", "TrainingStep", "can_compile"]
 
@@ -85,68 +88,81 @@ class _Unchecked(AtomisticPotential):
         return self.element_rows.index_select(0, numbers)
 
 
-class _Isolated:
-    """Stands for pbc = False throughout: a trace cannot look into the tensor itself."""
+@dataclass(frozen=True)
+class _Periodic:
+    """Stands for pbc: a trace cannot look into the tensor itself."""
+
+    somewhere: bool
 
     def any(self) -> bool:
-        """False: no direction is periodic."""
-        return False
+        """Whether edges may have cell shifts."""
+        return self.somewhere
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A compiled function and the size it was made for."""
+
+    size: BatchSize
+    function: Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]
 
 
 class CompiledStep:
-    """The eager step for batches of equal structures, traced and compiled on first use.
+    """The eager step as functions compiled for a few sizes of batches, each on its first use.
 
     Parameters
     ----------
     eager : EagerStep
-        The truth, and what runs if compiling fails or gives other numbers.
+        The truth, and what runs for batches of no known size, or if compiling fails or gives
+        other numbers.
+    sizes : sequence of BatchSize
+        Ascending; a batch is padded to the first that holds it.
+    periodic : bool
+        Whether any structure is periodic in any direction.
     """
 
-    def __init__(self, eager: EagerStep) -> None:
+    def __init__(self, eager: EagerStep, sizes: Sequence[BatchSize], periodic: bool) -> None:
         self.eager = eager
+        self.sizes = tuple(sizes)
+        self._pbc = _Periodic(periodic)
         self._names = [name for name, _ in eager.potential.named_parameters()]
-        self._compiled: Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]] | None = None
-        self._n_atoms = -1
+        self._compiled: dict[BatchSize, _Compiled] = {}
         self._failed = False
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and its unweighted terms."""
-        if self._failed:
+        size = next((size for size in self.sizes if size.holds(batch)), None)
+        if self._failed or size is None:
             return self.eager(batch)
-        if self._compiled is None:
-            return self._build(batch)
-        if batch.graph.n_atoms != self._n_atoms:
-            return self.eager(batch)
-        names = list(batch.labels.present())
-        loss, terms, grads = self._run(batch)
+        if size not in self._compiled:
+            return self._build(batch, size)
+        loss, terms, grads = self._run(self._compiled[size], batch)
         weights = list(self.eager.potential.parameters())
         total = _GradientsAtHand.apply(  # type: ignore[no-untyped-call]
             loss, len(grads), *grads, *weights
         )
-        return total, dict(zip(names, terms, strict=True))
+        return total, dict(zip(batch.labels.present(), terms, strict=True))
 
-    def _run(self, batch: Batch) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        assert self._compiled is not None  # set by _build
+    def _run(self, compiled: _Compiled, batch: Batch) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         weights = [w.detach() for w in self.eager.potential.parameters()]
-        labels = list(batch.labels.present().values())
         with torch.no_grad():
-            return self._compiled(weights, batch.graph.positions, labels)
+            return compiled.function(weights, *_as_tensors(pad_batch(batch, compiled.size)))
 
-    def _build(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def _build(self, batch: Batch, size: BatchSize) -> tuple[Tensor, dict[str, Tensor]]:
         """Trace, compile, compare with eager; the result for this batch is the eager one."""
         loss, terms = self.eager(batch)
         weights = list(self.eager.potential.parameters())
         expected = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
         try:
-            self._compiled = self._compile(batch)
-            found = self._run(batch)
+            compiled = _Compiled(size, self._compile(pad_batch(batch, size)))
+            found = self._run(compiled, batch)
         except Exception as error:  # whatever the compiler raises, eager is right
             self._give_up(f"compiling the training step failed: {type(error).__name__}: {error}")
             return loss, terms
         worst = _largest_difference(found[0], found[2], loss, expected)
         if not worst < _TOLERANCE:
             self._give_up(f"the compiled training step differs from eager by {worst:.1e}")
-        self._n_atoms = batch.graph.n_atoms
+        self._compiled[size] = compiled
         return loss, terms
 
     def _give_up(self, reason: str) -> None:
@@ -161,39 +177,39 @@ class CompiledStep:
     def _compile(self, batch: Batch) -> Callable[..., Any]:
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        names, label_names = self._names, list(batch.labels.present())
-        counts = batch.graph.atom_counts()
-        graph = batch.graph.replace(pbc=cast(Tensor, _Isolated()))
         eager = self.eager
         potential = _Unchecked(eager.potential.spec).to(eager.potential.device)
         potential.use_scatter(eager.potential.scatter_backend)
         potential.to(eager.potential.dtype)
 
         def compute(
-            weights: list[Tensor], positions: Tensor, labels: list[Tensor]
+            weights: list[Tensor],
+            fields: dict[str, Tensor],
+            counts: Tensor,
+            labels: dict[str, Tensor],
         ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
             prediction = torch.func.functional_call(
                 potential,
-                dict(zip(names, weights, strict=True)),
-                (graph.replace(positions=positions), eager.loss.labels),
+                dict(zip(self._names, weights, strict=True)),
+                (AtomGraph(**fields, pbc=cast(Tensor, self._pbc)), eager.loss.labels),
                 {"create_graph": True},
             )
-            given = Labels(**dict(zip(label_names, labels, strict=True)))
-            loss, terms = eager.loss(prediction, given, counts)
+            loss, terms = eager.loss(prediction, Labels(**labels), counts)
             grads = torch.autograd.grad(loss, weights, allow_unused=True)
-            return (
-                loss,
-                [terms[name] for name in label_names],
-                [
-                    torch.zeros_like(w) if g is None else g
-                    for g, w in zip(grads, weights, strict=True)
-                ],
-            )
+            filled = [_or_zeros(g, w) for g, w in zip(grads, weights, strict=True)]
+            return loss, [terms[name] for name in labels], filled
 
         weights = [w.detach().clone().requires_grad_() for w in eager.potential.parameters()]
-        traced = make_fx(compute)(weights, graph.positions, list(batch.labels.present().values()))
-        compiled: Callable[..., Any] = torch.compile(traced)
+        traced = make_fx(compute)(weights, *_as_tensors(batch))
+        compiled: Callable[..., Any] = torch.compile(traced, dynamic=False)
         return compiled
+
+
+def _as_tensors(batch: Batch) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+    """What a compiled function takes: the graph without pbc, atom counts, labels."""
+    graph = batch.graph
+    fields = {f.name: getattr(graph, f.name) for f in dataclasses.fields(graph) if f.name != "pbc"}
+    return fields, graph.atom_counts(), batch.labels.present()
 
 
 def _or_zeros(gradient: Tensor | None, weight: Tensor) -> Tensor:

@@ -43,6 +43,27 @@ def make_springs(n: int, rng: np.random.Generator) -> list[Frame]:
     return frames
 
 
+def random_frames(sizes: list[int], seed: int) -> list[Frame]:
+    """Atoms of H, C and O near a grid, with random labels; one frame per size."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for n in sizes:
+        grid = np.array(np.meshgrid(*[range(3)] * 3)).reshape(3, -1).T[:n] * 1.3
+        frames.append(
+            Frame(
+                numbers=rng.choice([1, 6, 8], size=n),
+                positions=grid + 0.1 * rng.normal(size=(n, 3)),
+                cell=np.zeros((3, 3)),
+                pbc=np.zeros(3, dtype=bool),
+                energy=float(rng.normal()),
+                forces=rng.normal(size=(n, 3)),
+                dipole=rng.normal(size=3),
+                polarizability=np.eye(3) * rng.uniform(0.1, 0.3),
+            )
+        )
+    return frames
+
+
 def write_frames(path: Path, frames: list[Frame]) -> Path:
     images = []
     for frame in frames:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_runs import random_frames
 
 from painn_ase.errors import DataError
 from painn_ase.graph.from_ase import from_ase
@@ -20,7 +21,7 @@ from painn_ase.training.config import DataSpec, LossSpec, TrainConfig
 from painn_ase.training.frames import LABELS
 from painn_ase.training.loss import WeightedLoss
 from painn_ase.training.statistics import compute_statistics, trained_labels
-from painn_ase.training.step import CompiledStep, EagerStep
+from painn_ase.training.step import EagerStep
 
 MOLECULAR = ("energy", "forces", "dipole", "polarizability")
 
@@ -43,26 +44,6 @@ def as_atoms(frame: Frame):  # type: ignore[no-untyped-def]
     from ase import Atoms
 
     return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
-
-
-def random_frames(sizes: list[int], seed: int) -> list[Frame]:
-    rng = np.random.default_rng(seed)
-    frames = []
-    for n in sizes:
-        grid = np.array(np.meshgrid(*[range(3)] * 3)).reshape(3, -1).T[:n] * 1.3
-        frames.append(
-            Frame(
-                numbers=rng.choice([1, 6, 8], size=n),
-                positions=grid + 0.1 * rng.normal(size=(n, 3)),
-                cell=np.zeros((3, 3)),
-                pbc=np.zeros(3, dtype=bool),
-                energy=float(rng.normal()),
-                forces=rng.normal(size=(n, 3)),
-                dipole=rng.normal(size=3),
-                polarizability=np.eye(3) * rng.uniform(0.1, 0.3),
-            )
-        )
-    return frames
 
 
 @settings(max_examples=15, deadline=None)
@@ -190,21 +171,3 @@ def test_data_without_a_wanted_label_is_refused() -> None:
     bare = [replace(f, **dict.fromkeys(LABELS)) for f in random_frames([3], 0)]
     with pytest.raises(DataError, match="no training frame has any label"):
         loss_of(bare)
-
-
-@pytest.mark.slow
-def test_compiled_step_is_the_eager_step(water_frames: list[Frame]) -> None:
-    """make_fx has given wrong second derivatives through square roots: never trust, compare."""
-    model = potential()
-    eager = EagerStep(model, loss_of(water_frames[:20]))
-    compiled = CompiledStep(eager)
-    tensors = FrameTensors(water_frames[:20], model.cutoff, MOLECULAR)
-    assert tensors.is_uniform
-    compiled(tensors.batch(range(5)))
-    weights = list(model.parameters())
-    for start in (5, 10, 15):
-        batch = tensors.batch(range(start, start + 5))
-        fast = torch.autograd.grad(compiled(batch)[0], weights)
-        true = torch.autograd.grad(eager(batch)[0], weights)
-        for a, b in zip(fast, true, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
