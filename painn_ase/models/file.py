@@ -78,7 +78,7 @@ def save_model(potential: AtomisticPotential, path: str | Path) -> Path:
     }
     data = serialize(weights, metadata={_KEY: json.dumps(header, ensure_ascii=False)})
     try:
-        _write_atomically(path, data)
+        write_atomically(path, data)
     except OSError as error:
         raise ModelFileError(
             f"could not write the model to {path}: {error}. Nothing was overwritten; check the "
@@ -287,7 +287,8 @@ def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
         )
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is whole or not there: an old one stays until the new one is on disk."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     temporary = Path(name)
     try:

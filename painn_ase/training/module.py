@@ -8,6 +8,7 @@ weights and the export of the best model.
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from painn_ase.errors import MissingDependencyError, NonFiniteError
-from painn_ase.models.file import save_model
+from painn_ase.models.file import save_model, write_atomically
 from painn_ase.potential.potential import AtomisticPotential
 from painn_ase.spec import ModelSpec
 from painn_ase.training.batches import Batch, FrameTensors
@@ -26,13 +27,14 @@ from painn_ase.training.config import OptimizerSpec, ScheduleSpec
 from painn_ase.training.step import TrainingStep
 
 try:
+    from lightning.fabric.plugins import TorchCheckpointIO
     from lightning.pytorch import Callback, LightningModule, Trainer
 except ImportError as error:
     raise MissingDependencyError(
         "training needs Lightning, which is not installed: pip install 'painn_ase[train]'."
     ) from error
 
-__all__ = ["AveragedWeights", "BestModel", "PotentialModule", "build_loader"]
+__all__ = ["AveragedWeights", "BestModel", "PotentialModule", "WholeCheckpoints", "build_loader"]
 
 
 class _BatchSet(Dataset[Batch]):
@@ -339,6 +341,24 @@ class BestModel(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From the checkpoint."""
         self.best = float(state_dict["best"])
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, whatever happens while they are written."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write `checkpoint` to `path`; an OSError names the file."""
+        path = Path(path)
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        try:
+            # The folder of the run itself is not made anew: it has been taken away for a reason.
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, buffer.getvalue())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def export_model(

@@ -204,6 +204,10 @@ class _Run:
                 f"the run in {self.folder} could not be written: {error}. Nothing written before "
                 "is lost; make room or mend the folder, then continue with resume."
             ) from error
+        except ModelFileError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            raise ModelFileError(f"{error} The run continues with resume.") from error
         finally:
             torch.set_num_threads(threads)
 
@@ -278,7 +282,7 @@ class _Run:
         from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
         from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-        from painn_ase.training.module import AveragedWeights, BestModel
+        from painn_ase.training.module import AveragedWeights, BestModel, WholeCheckpoints
 
         runtime, schedule = self.config.runtime, self.config.schedule
         optimizer = self.config.optimizer
@@ -288,7 +292,7 @@ class _Run:
         if schedule.early_stop is not None:
             callbacks.append(EarlyStopping("validation_score", patience=schedule.early_stop))
         callbacks.append(
-            # The last two are kept: one may be cut short by a full disk or a kill.
+            # The last two are kept: a power cut may spoil one.
             ModelCheckpoint(
                 dirpath=self.folder / "checkpoints",
                 filename="{epoch}",
@@ -312,6 +316,7 @@ class _Run:
             check_val_every_n_epoch=schedule.validate_every,
             gradient_clip_val=optimizer.clip_norm,
             callbacks=callbacks,
+            plugins=[WholeCheckpoints()],
             logger=loggers,
             log_every_n_steps=1,
             num_sanity_val_steps=0,
