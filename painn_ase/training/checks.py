@@ -35,6 +35,8 @@ __all__ = [
 
 #: A slope this close to 1 counts as consistent.
 _SLOPE_TOLERANCE = 0.05
+#: … or that many standard errors from it: few frames far apart say little.
+_SLOPE_ERRORS = 4.0
 #: Neighbouring frames correlate at least so well, or nothing can be said about the slope.
 _CORRELATION = 0.9
 #: Net forces and torques above this share of the RMS force are reported.
@@ -201,13 +203,15 @@ def _energy_against_forces(frames: Sequence[Frame]) -> Iterable[Finding]:
         )
     elif fit.slope < 0:
         yield Finding("warning", check, f"{what}: the forces look like gradients (sign)")
-    elif abs(fit.slope - 1) > _SLOPE_TOLERANCE:
+    elif abs(fit.slope - 1) > max(_SLOPE_TOLERANCE, _SLOPE_ERRORS * fit.slope_error):
         cause = _ratio_name(fit.slope)
         yield Finding(
             "warning",
             check,
             f"{what}: units of energy and forces disagree{cause}; set [data.units]",
         )
+    elif abs(fit.slope - 1) > _SLOPE_TOLERANCE:
+        yield Finding("note", check, f"{what}: 1 within its error, {fit.slope_error:.2f}")
     else:
         yield Finding("ok", check, what)
 

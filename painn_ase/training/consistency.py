@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,12 @@ class EnergyForceFit:
     slope: float
     correlation: float
     n_pairs: int
+
+    @property
+    def slope_error(self) -> float:
+        """Standard error of the slope."""
+        unexplained = 1.0 / max(self.correlation**2, 1e-12) - 1.0
+        return abs(self.slope) * math.sqrt(max(unexplained, 0.0) / self.n_pairs)
 
 
 def fit_energy_forces(frames: Sequence[Frame]) -> EnergyForceFit | None:

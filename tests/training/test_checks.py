@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from painn_ase.errors import DataError
-from painn_ase.training import Frame, check_frames, label_table
+from painn_ase.training import Frame, check_frames, label_table, read_frames
 from painn_ase.training.consistency import fit_energy_forces
 from painn_ase.units import (
     angstrom3_to_e2_angstrom2_per_ev,
@@ -16,6 +17,8 @@ from painn_ase.units import (
     hartree_to_ev,
     kcal_per_mol_to_ev,
 )
+
+ETHANOL = Path(__file__).parents[2] / "model_recipes" / "data" / "ethanol.extxyz"
 
 
 def warnings_of(frames: list[Frame]) -> dict[str, str]:
@@ -51,6 +54,16 @@ def test_mixed_units_and_signs_are_flagged(
 ) -> None:
     found = warnings_of(scaled(water_frames[:400], **factors))
     assert cause in found["energy against forces"]
+
+
+def test_few_frames_far_apart_raise_no_false_alarm_and_still_show_a_wrong_unit() -> None:
+    """Fifty frames of ethanol from separate stretches: the trapezoid is poor, factors are not."""
+    frames = read_frames(ETHANOL, labels=("energy", "forces"))[:1500:30]
+    (finding,) = [f for f in check_frames(frames) if f.check == "energy against forces"]
+    assert finding.level != "warning"
+    assert abs(fit_energy_forces(frames).slope - 1) > 0.05
+    bohr = warnings_of(scaled(frames, forces=1 / 0.529177))
+    assert "disagree" in bohr["energy against forces"]
 
 
 def test_dipoles_in_debye_read_as_e_angstrom_are_flagged(water_frames: list[Frame]) -> None:
