@@ -56,7 +56,7 @@ def main() -> None:
     calculator = PaiNNCalculator(model, device=options.device, backend=options.backend)
     atoms = build_system("ethanol")
     starts = [build_system("ethanol", seed=k) for k in range(options.replicas)]
-    n_single, n_batch = 60, 10
+    n_single, n_batch = 60, 30
 
     def single() -> None:
         moving = atoms.copy()

@@ -63,11 +63,15 @@ class Interaction(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """New scalars (n_atoms, F) and vectors (n_atoms, 3, F); `vectors` None stands for zeros."""
         n_atoms = scalars.shape[0]
-        message = self.context(scalars).index_select(0, idx_j) * filters
-        d_scalar, d_radial, d_vector = message.chunk(3, dim=-1)
+        x_scalar, x_radial, x_vector = self.context(scalars).chunk(3, dim=-1)
+        w_scalar, w_radial, w_vector = filters.chunk(3, dim=-1)
+        d_scalar = x_scalar.index_select(0, idx_j) * w_scalar
+        d_radial = x_radial.index_select(0, idx_j) * w_radial
         flow = d_radial.unsqueeze(-2) * directions.unsqueeze(-1)
         if vectors is not None:
-            flow = flow + d_vector.unsqueeze(-2) * vectors.index_select(0, idx_j)
+            # x_j ∘ μ_j is one product for each atom, not one for each of its many edges.
+            carried = (x_vector.unsqueeze(-2) * vectors).index_select(0, idx_j)
+            flow = torch.addcmul(flow, w_vector.unsqueeze(-2), carried)
         new_vectors = scatter_sum(flow, idx_i, n_atoms, backend)
         if vectors is not None:
             new_vectors = vectors + new_vectors
