@@ -1,0 +1,134 @@
+"""Schedule, averaged weights, logs and crystals: the parts of a run, each against its formula."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from small_runs import QUIET, SMALL, make_springs, random_frames, small_config, write_frames
+
+from painn_ase.models import load_model
+from painn_ase.testing import random_potential
+from painn_ase.training import TrainConfig, UnitsSpec, train
+from painn_ase.training.batches import FrameTensors
+from painn_ase.training.config import DataSpec, OptimizerSpec, ScheduleSpec
+from painn_ase.training.module import AveragedWeights, PotentialModule, build_loader
+from painn_ase.training.report import read_learning_curve
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec.*")
+
+
+def module(schedule: ScheduleSpec, total_steps: int) -> PotentialModule:
+    potential = random_potential(n_features=4, n_interactions=1, n_rbf=4).requires_grad_(True)
+    optimizer = OptimizerSpec(learning_rate=2e-3)
+    return PotentialModule(potential, None, None, {}, optimizer, schedule, {}, total_steps)
+
+
+def test_the_rate_rises_linearly_and_falls_as_half_a_cosine() -> None:
+    run = module(ScheduleSpec(warmup_steps=100, final_factor=0.01), 1100)
+    rates = np.array([run.learning_rate_at(n) for n in range(1101)])
+    np.testing.assert_allclose(rates[:100], 2e-3 * np.arange(1, 101) / 100)
+    np.testing.assert_allclose(rates[100], 2e-3)
+    np.testing.assert_allclose(rates[600], 2e-3 * (0.01 + 0.99 * 0.5))
+    np.testing.assert_allclose(rates[1100], 2e-5)
+    assert np.all(np.diff(rates[100:]) < 0)
+
+
+def test_a_plateau_halves_the_rate_after_as_many_validations_as_it_waits() -> None:
+    run = module(ScheduleSpec(kind="plateau", warmup_steps=0, patience=3), 100)
+    factors = []
+    for score in (1.0, 0.9, 0.9, 0.95, 0.9, 0.5, 0.6, 0.6, 0.6):
+        run._follow_plateau(score)
+        factors.append(run.learning_rate_at(50) / 2e-3)
+    assert factors == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_averaged_weights_are_the_exponential_average_and_leave_training_alone() -> None:
+    run = module(ScheduleSpec(), 10)
+    weight = next(run.potential.parameters())
+    average = AveragedWeights(0.9)
+    average.on_fit_start(SimpleNamespace(), run)
+    expected = weight.detach().clone()
+    for n in range(200):
+        with torch.no_grad():
+            weight.add_(1.0)
+        average.on_train_batch_end(SimpleNamespace(), run)
+        decay = min(0.9, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * weight.detach()
+    raw = weight.detach().clone()
+    average.on_validation_start(SimpleNamespace(), run)
+    torch.testing.assert_close(weight.detach(), expected)
+    # A ramp seen through an exponential window lags by decay / (1 − decay) steps.
+    assert float((raw - weight.detach()).mean()) == pytest.approx(9.0, rel=1e-3)
+    average.on_validation_end(SimpleNamespace(), run)
+    assert torch.equal(weight.detach(), raw)
+
+
+def test_every_frame_is_seen_once_an_epoch_and_processes_share_them() -> None:
+    tensors = FrameTensors(make_springs(24, np.random.default_rng(0)), 4.0, ("energy",))
+    energies = []
+    for rank in (0, 1):
+        loader = build_loader(tensors, 4, seed=5, rank=rank, world=2)
+        loader.sampler.set_epoch(3)
+        energies += [e for batch in loader for e in batch.labels.energy.tolist()]
+    assert sorted(energies) == sorted(tensors.batch(range(24)).labels.energy.tolist())
+    again = build_loader(tensors, 4, seed=5, rank=0, world=2)
+    again.sampler.set_epoch(4)
+    assert [e for batch in again for e in batch.labels.energy.tolist()] != energies[:12]
+
+
+def test_crystals_train_on_stress_and_get_heads_without_an_origin(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = []
+    for frame in random_frames([4] * 30, 0):
+        cell = 5.0 * np.eye(3) + 0.2 * rng.normal(size=(3, 3))
+        atoms = Atoms(frame.numbers, frame.positions, cell=cell, pbc=True)
+        atoms.calc = SinglePointCalculator(
+            atoms,
+            energy=frame.energy,
+            forces=frame.forces,
+            stress=0.01 * rng.normal(size=6),
+            dipole=frame.dipole,
+        )
+        atoms.info["polarizability"] = frame.polarizability.ravel()
+        images.append(atoms)
+    ase.io.write(tmp_path / "crystals.extxyz", images)
+    config = TrainConfig(
+        "crystals",
+        DataSpec(
+            str(tmp_path / "crystals.extxyz"), units=UnitsSpec(polarizability="e^2*Angstrom^2/eV")
+        ),
+        network=SMALL,
+        schedule=ScheduleSpec(epochs=3, warmup_steps=2),
+        runtime=QUIET,
+        output=str(tmp_path / "run"),
+    )
+    spec = load_model(train(config)).spec
+    assert (spec.heads.dipole.kind, spec.heads.polarizability.kind) == ("local", "local")
+    errors = json.loads((tmp_path / "run" / "errors.json").read_text())["errors"]
+    assert errors["stress"]["unit"] == "eV/Å^3"
+    assert all(math.isfinite(e["mae"]) for e in errors.values())
+
+
+def test_logs_go_to_csv_and_on_request_to_tensorboard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    data = write_frames(tmp_path / "a.extxyz", make_springs(40, np.random.default_rng(0)))
+    config = small_config(data, tmp_path / "run", epochs=3)
+    train(config.replace(runtime=replace(config.runtime, tensorboard=True, progress=True)))
+    curve = read_learning_curve(tmp_path / "run" / "log")
+    assert curve["epoch"] == [0, 1, 2]
+    assert {"train_loss", "learning_rate", "validation_loss", "validation_forces"} <= set(curve)
+    (events,) = (tmp_path / "run" / "tensorboard").rglob("events.out.tfevents.*")
+    assert events.stat().st_size > 0
+    assert "validation_score" in "".join(capsys.readouterr())
