@@ -11,8 +11,8 @@ import dataclasses
 import hashlib
 import json
 import os
+import secrets
 import struct
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,10 @@ def load_model(model: str | Path, *, dtype: torch.dtype | None = None) -> Atomis
         If the file is missing, truncated, not ours, from a newer schema, or inconsistent.
     """
     path = find_model(model)
-    header, spec = _read_header(path)
+    _check_container(path)
+    # Opened once: another process may put a new file in place of this one at any moment.
     with _opened(path) as file:
+        header, spec = _read_header(path, file.metadata() or {})
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         potential = _build_if_shapes_fit(spec, shapes, path)
         weights = {name: file.get_tensor(name) for name in shapes}
@@ -136,14 +138,14 @@ def read_model_spec(model: str | Path) -> ModelSpec:
     ModelFileError
         As for :func:`load_model`.
     """
-    return _read_header(find_model(model))[1]
-
-
-def _read_header(path: Path) -> tuple[dict[str, Any], ModelSpec]:
-    """The header of a model file in the present schema, and the description in it."""
+    path = find_model(model)
     _check_container(path)
     with _opened(path) as file:
-        metadata: Mapping[str, str] = file.metadata() or {}
+        return _read_header(path, file.metadata() or {})[1]
+
+
+def _read_header(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], ModelSpec]:
+    """The header of a model file in the present schema, and the description in it."""
     if _KEY not in metadata:
         raise ModelFileError(
             f"{path} is a safetensors file, but not a model of painn_ase: its header has no "
@@ -289,16 +291,14 @@ def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file that is whole or not there: an old one stays until the new one is on disk."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        # Not tempfile's: its files are private, and the permissions a user's umask leaves can only
+        # be had by setting the umask of the whole process.
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

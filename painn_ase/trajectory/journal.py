@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from painn_ase.errors import TrajectoryError
+from painn_ase.trajectory.heaps import check_heaps
 
 try:
     import fcntl
@@ -108,8 +109,10 @@ class JournaledFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill `buffer` from the position on; gives the number of bytes."""
         view = memoryview(buffer).cast("B")
-        n = max(0, min(len(view), self._size - self._position))
-        view[:n] = self._bytes(self._position, n)
+        data = self._present(self._position, len(view))
+        check_heaps(data, self._position, self._present)
+        n = len(data)
+        view[:n] = data
         self._position += n
         return n
 
@@ -181,6 +184,10 @@ class JournaledFile(io.RawIOBase):
         if page is None:
             page = self._pages[index] = bytearray(self._base_bytes(index * _PAGE, _PAGE))
         return page
+
+    def _present(self, start: int, n: int) -> bytes:
+        """At most `n` bytes from `start` on, as far as the file goes."""
+        return self._bytes(start, max(0, min(n, self._size - start)))
 
     def _bytes(self, start: int, n: int) -> bytes:
         if not self._pages:

@@ -209,7 +209,7 @@ def _child(
                 counts[kind] += 1
             else:
                 _send(out, {"kind": kind, "fault": fault, "seed": n})
-            if n % 500 == 499 or n == end - 1:
+            if n % 100 == 99 or n == end - 1:
                 for name, number in counts.items():
                     _send(out, {"kind": name, "n": number})
                 counts.clear()

@@ -6,7 +6,10 @@ import logging
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +22,7 @@ from ase.build import molecule
 from leaks import WORK, watch
 
 from painn_ase import PaiNNCalculator
+from painn_ase.kernels import available_backends
 from painn_ase.md import MDConfig, run_md
 from painn_ase.models import load_model, save_model
 from painn_ase.potential import AtomisticPotential
@@ -114,6 +118,86 @@ def test_forked_children_give_the_same_while_the_parent_computes() -> None:
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
     assert codes == [0] * 4
     assert np.array_equal(calculator.get_property("forces", atoms), expected)
+
+
+FIRST_FORCES = """
+import hashlib, sys, time
+import numpy as np
+from ase.build import molecule
+from painn_ase import PaiNNCalculator
+from painn_ase.models import load_model
+time.sleep(max(0.0, float(sys.argv[2]) - time.time()))  # all begin at one moment
+for backend in sys.argv[3:]:
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = PaiNNCalculator(load_model(sys.argv[1]), backend=backend)
+    print(hashlib.sha256(atoms.get_forces().tobytes()).hexdigest())
+"""
+
+
+def test_processes_that_start_at_once_get_the_same_bits(tmp_path: Path) -> None:
+    model = save_model(random_potential(16, 2, 8, 4.0), tmp_path / "m.safetensors")
+    backends = ["eager", *(b.name for b in available_backends() if b.name != "eager")]
+    words = [sys.executable, "-c", FIRST_FORCES, str(model), repr(time.time() + 6.0), *backends]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(tmp_path / "home")}
+    (tmp_path / "home").mkdir()  # nothing kept from earlier runs helps or disturbs
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(words, env=environment, **pipes) for _ in range(3)]
+    ended = [process.communicate(timeout=180) for process in started]
+    assert [process.returncode for process in started] == [0] * 3, [e[1] for e in ended]
+    assert len({said for said, _ in ended}) == 1
+    assert len(ended[0][0].split()) == len(backends)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and p != model]
+
+
+def test_a_model_file_written_by_several_processes_at_once_is_always_whole(tmp_path: Path) -> None:
+    path, potentials = (
+        tmp_path / "m.safetensors",
+        [random_potential(8, 1, 4, seed=n) for n in (1, 2)],
+    )
+    known = [p.state_dict()["representation.embedding.weight"] for p in potentials]
+    save_model(potentials[0], path)
+    writers = []
+    for potential in potentials:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                for _ in range(60):
+                    save_model(potential, path)
+                code = 0
+            finally:
+                os._exit(code)
+        writers.append(pid)
+    for _ in range(60):
+        found = load_model(path).state_dict()["representation.embedding.weight"]
+        assert any(torch.equal(found, weight) for weight in known)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in writers] == [0, 0]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.gpu
+def test_calculators_on_gpu_and_cpu_side_by_side_give_what_each_gives_alone() -> None:
+    potential = random_potential(16, 2, 8, 4.0, dtype=torch.float64)
+    structures = [random_atoms(5 + n, pbc=bool(n % 2), seed=n) for n in range(6)]
+    places = ("cpu", "cuda")
+    calculators = {
+        place: PaiNNCalculator(potential, device=place, dtype="float64") for place in places
+    }
+    alone = {
+        place: [calculators[place].get_property("forces", a).copy() for a in structures]
+        for place in places
+    }
+    for on_cpu, on_gpu in zip(alone["cpu"], alone["cuda"], strict=True):
+        np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-9)
+
+    def work(n: int) -> float:
+        place, m = places[n % 2], (5 * n) % len(structures)
+        forces = calculators[place].get_property("forces", structures[m].copy())
+        return float(np.abs(forces - alone[place][m]).max())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(work, range(120))) < 1e-10
+    assert potential.device == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", WORK)

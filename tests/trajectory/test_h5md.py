@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import time
@@ -286,6 +287,30 @@ def test_truncated_file_is_our_error(tmp_path: Path, keep: float) -> None:
     for opener in (TrajectoryReader, TrajectoryWriter.append):
         with pytest.raises(TrajectoryError, match="cut.h5"):
             opener(tmp_path / "cut.h5")
+
+
+@pytest.mark.parametrize("damage", [bytes(16), b"\x01\0\0\0\0\0\0\0" + b"\xf0" + 7 * b"\xff"])
+def test_a_heap_of_strings_on_which_hdf5_would_hang_is_refused(
+    tmp_path: Path, damage: bytes
+) -> None:
+    _write(tmp_path / "run.h5")
+    content = bytearray((tmp_path / "run.h5").read_bytes())
+    heaps = [m.start() for m in re.finditer(rb"GCOL\x01\0\0\0", content)]
+    assert heaps  # the box's boundary is an array of strings
+    for at in heaps:
+        content[at + 16 : at + 32] = damage
+    (tmp_path / "run.h5").write_bytes(content)
+    for opener in (TrajectoryReader, TrajectoryWriter.append):
+        with pytest.raises(TrajectoryError, match="heap of strings"):
+            opener(tmp_path / "run.h5").read("positions")
+
+
+def test_bytes_that_look_like_a_heap_by_accident_are_data(tmp_path: Path) -> None:
+    values = np.frombuffer(b"GCOL\x02\0\0\0" + bytes(16), dtype=np.float64)
+    with TrajectoryWriter.create(tmp_path / "a.h5", System.of(molecule("H2")), {"dipole": 1}) as w:
+        w.write(0, 0.0, {"dipole": values})
+    with TrajectoryReader(tmp_path / "a.h5") as reader:
+        np.testing.assert_array_equal(reader.read("dipole", ase_units=False)[0], values)
 
 
 def test_links_to_other_files_and_empty_claims_are_refused(tmp_path: Path) -> None:
