@@ -86,12 +86,18 @@ def warn_about_pieces(density: SpectralDensity) -> None:
     """Advise where the error bar rests on few independent pieces, or there is none."""
     if density.estimator == "lag" or density.n_pieces >= FEW_PIECES:
         return
-    what = "run" if density.n_runs > 1 else "segment"
-    what += "s" if density.n_pieces != 1 else ""
+    if density.n_pieces < 2:
+        warn(
+            "there is no error bar: one run of one segment says nothing of its own scatter. Give "
+            "several independent runs (an array of shape (n_runs, n_frames, ...)), a longer run, "
+            f"or a coarser resolution than {density.fwhm:.3g} cm^-1, which cuts the run into more "
+            "segments"
+        )
+        return
+    what = "runs" if density.n_runs > 1 else "segments"
     warn(
-        f"only {density.n_pieces} independent {what}: the standard error is rough"
-        f"{' or missing' if density.n_pieces < 2 else ''}; run more or longer dynamics, or accept "
-        f"a coarser resolution than {density.fwhm:.3g} cm^-1"
+        f"only {density.n_pieces} independent {what}: the standard error is rough; run more or "
+        f"longer dynamics, or accept a coarser resolution than {density.fwhm:.3g} cm^-1"
     )
 
 

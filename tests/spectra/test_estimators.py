@@ -191,7 +191,8 @@ NOISE = np.random.default_rng(6).normal(size=(2000, 3))
 @pytest.mark.parametrize(
     ("facts", "advice"),
     [
-        ({"depth": 1500}, "only 1 independent segment"),
+        ({"depth": 1500}, "there is no error bar"),
+        ({"depth": 800}, "independent segments: the standard error is rough"),
         ({"depth": 100, "charge": 1.0}, "origin"),
         ({"depth": 100, "measured_temperature": [350.0, 360.0]}, "355.0 K"),
         ({"depth": 1000, "friction": 0.01}, "53.1 cm"),
@@ -204,6 +205,24 @@ def test_advice_is_given(facts: dict, advice: str) -> None:
         infrared(flux=NOISE, timestep=1.0, temperature=300.0, **facts)
     assert any(issubclass(w.category, PaiNNWarning) and advice in str(w.message) for w in caught)
     assert all(Path(w.filename) == Path(__file__) for w in caught)
+
+
+@pytest.mark.parametrize("kind", ["infrared", "raman", "power"])
+@pytest.mark.filterwarnings("ignore:the highest band")
+def test_one_segment_has_no_error_bar_and_says_how_to_get_one(kind: str) -> None:
+    make = {
+        "infrared": lambda x, **k: infrared(flux=x, temperature=300.0, **k),
+        "raman": lambda x, **k: raman(
+            flux=x[..., None] * np.eye(3), temperature=300.0, laser_wavenumber=18797.0, **k
+        ),
+        "power": lambda x, **k: power(x[..., None, :], np.ones(1), **k),
+    }[kind]
+    slow = {"timestep": 0.1}
+    with pytest.warns(PaiNNWarning, match=r"no error bar: .* several independent runs .* coarser"):
+        assert make(NOISE, depth=2000, **slow).error is None
+    # each of the ways it names leads to one
+    for series, depth in ((np.stack([NOISE] * 8), 2000), (NOISE, 200)):
+        assert make(series, depth=depth, **slow).error is not None
 
 
 @pytest.mark.parametrize(
