@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,20 @@ import pytest
 from corpus import TARGETS, Target
 from fuzz_files import fuzz as fuzz_files
 from fuzz_geometry import fuzz as fuzz_geometry
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from painn_ase.errors import DataError
+from painn_ase.errors import DataError, PaiNNError
 from painn_ase.training.readers import read_frames
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader, its sound files, and where to put what it reads."""
+
+    target: Target
+    sources: list[bytes]
+    path: Path
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -22,6 +35,29 @@ def test_damaged_files_end_in_errors_of_ours(name: str) -> None:
     report = fuzz_files(name, 60, first=10_000_000)
     assert report.count == 60
     assert not report.faults, report.faults[:3]
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """A reader with its sound files."""
+    target = TARGETS[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    sources = [path.read_bytes() for path in target.make(folder)]
+    return Reader(target, sources, folder / f"case{target.suffix}")
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)  # a hang would be no report
+@given(data=st.data())
+def test_any_bytes_behind_a_sound_beginning_are_read_or_refused(
+    reader: Reader, data: st.DataObject
+) -> None:
+    source = data.draw(st.sampled_from(reader.sources))
+    keep = data.draw(st.integers(0, len(source)))
+    middle = data.draw(st.binary(max_size=200) | st.text(max_size=60).map(str.encode))
+    rest = data.draw(st.sampled_from([b"", source[keep:], source[keep + len(middle) :]]))
+    reader.path.write_bytes(source[:keep] + middle + rest)
+    with contextlib.suppress(PaiNNError):
+        reader.target.read(reader.path)
 
 
 @pytest.mark.slow
