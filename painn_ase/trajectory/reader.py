@@ -322,9 +322,12 @@ class TrajectoryReader:
                 f"{self.path}: {channel.path} has frames of shape {value.shape[1:]}, expected "
                 f"{frame} for {n_atoms} atoms."
             )
-        steps = _progression(group, "step", value.shape[0]).astype(np.int64)
+        steps = _progression(group, "step", value.shape[0])
         has_time = "time" in group
         times = _progression(group, "time" if has_time else "step", value.shape[0])
+        if not (np.isfinite(steps).all() and np.isfinite(times).all()):
+            raise TrajectoryError(f"{self.path}: steps or times of {channel.path} are not numbers.")
+        steps = steps.astype(np.int64)
         unit = _text(group["time"].attrs.get("unit", "fs")) if has_time else "fs"
         n = min(value.shape[0], len(steps), len(times))
         if np.any(np.diff(steps[:n]) <= 0):

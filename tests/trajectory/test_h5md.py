@@ -305,6 +305,19 @@ def test_a_heap_of_strings_on_which_hdf5_would_hang_is_refused(
             opener(tmp_path / "run.h5").read("positions")
 
 
+@pytest.mark.parametrize("key", ["step", "time"])
+def test_steps_and_times_that_are_no_numbers_are_refused(tmp_path: Path, key: str) -> None:
+    _write(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        group = file["particles/all/position"]
+        values = group[key][()].astype(float)
+        values[1] = np.nan
+        del group[key]
+        group[key] = values
+    with pytest.raises(TrajectoryError, match="not numbers"):
+        TrajectoryReader(tmp_path / "run.h5")
+
+
 def test_bytes_that_look_like_a_heap_by_accident_are_data(tmp_path: Path) -> None:
     values = np.frombuffer(b"GCOL\x02\0\0\0" + bytes(16), dtype=np.float64)
     with TrajectoryWriter.create(tmp_path / "a.h5", System.of(molecule("H2")), {"dipole": 1}) as w:
