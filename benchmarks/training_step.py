@@ -1,9 +1,10 @@
-"""One training step on ethanol, energy and forces: painn_ase beside SchNetPack, in one run.
+"""One training step, energy and forces: painn_ase beside SchNetPack, in one run.
 
 PaiNN of 128 features, 3 interactions, 20 Bessel functions, cutoff 5 Å, float32, AdamW. A step is
-forward, forces, loss, backward and update. SchNetPack gets its batch ready-made; ours cuts a new
-batch out of the data every step. Contenders run in processes of their own and in turns; the median
-over blocks of CPU time is the steadier figure on a shared machine.
+forward, forces, loss, backward and update, on ethanol, or on ethanol and water mixed at random,
+where every batch has another size. SchNetPack gets its batches ready-made; ours cuts a new one out
+of the data every step. Contenders run in processes of their own and in turns; the median over
+blocks of CPU time is the steadier figure on a shared machine.
 
     python benchmarks/training_step.py --schnetpack-python PATH     (see benchmarks/README.md)
 """
@@ -11,6 +12,7 @@ over blocks of CPU time is the steadier figure on a shared machine.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -24,14 +26,26 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DATA = HERE.parent / "model_recipes" / "data" / "ethanol.extxyz"
+DATA = HERE.parent / "model_recipes" / "data"
+#: Frames of each data set: how many of which file. Mixed, an average batch is half and half.
+SETS = {"ethanol": {"ethanol": 800}, "mixed": {"ethanol": 400, "water": 400}}
+#: Batches that SchNetPack goes through in turn.
+N_READY = 12
 FEATURES, INTERACTIONS, BASIS, CUTOFF = 128, 3, 20, 5.0
 
 
-# -- contenders: build(batch size) → a function that makes one step ------------------------------
+# -- contenders: build(data set, batch size) → a function that makes one step --------------------
 
 
-def build_painn_ase(batch_size: int, compiled: bool) -> Callable[[], None]:
+def draws(n_frames: int, batch_size: int) -> list[list[int]]:
+    """The same random batches for everybody."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    return [rng.choice(n_frames, batch_size, replace=False).tolist() for _ in range(N_READY)]
+
+
+def build_painn_ase(data: str, batch_size: int, compiled: bool) -> Callable[[], None]:
     import torch
 
     from painn_ase.potential import AtomisticPotential
@@ -39,42 +53,50 @@ def build_painn_ase(batch_size: int, compiled: bool) -> Callable[[], None]:
     from painn_ase.training.batches import FrameTensors
     from painn_ase.training.config import DataSpec, TrainConfig
     from painn_ase.training.loss import WeightedLoss
+    from painn_ase.training.padding import choose_sizes
     from painn_ase.training.readers import read_frames
     from painn_ase.training.statistics import build_model_spec, compute_statistics
     from painn_ase.training.step import CompiledStep, EagerStep
 
     labels = ("energy", "forces")
-    frames = read_frames(DATA, labels=labels)
+    frames = []
+    for name, n in SETS[data].items():
+        frames += read_frames(DATA / f"{name}.extxyz", labels=labels)[:n]
     network = PaiNNSpec(
         n_features=FEATURES, n_interactions=INTERACTIONS, n_rbf=BASIS, cutoff=CUTOFF
     )
-    config = TrainConfig("benchmark", DataSpec(str(DATA)), network=network)
+    config = TrainConfig("benchmark", DataSpec(data), network=network)
     statistics_ = compute_statistics(frames)
     potential = AtomisticPotential(build_model_spec(frames, labels, statistics_, config))
     eager = EagerStep(potential, WeightedLoss(config.loss, labels, statistics_.spread))
-    compute = CompiledStep(eager) if compiled else eager
-    optimizer = torch.optim.AdamW(potential.parameters(), lr=1e-4, fused=True)
     tensors = FrameTensors(frames, CUTOFF, labels)
-    position = [0]
+    sizes = choose_sizes(tensors, batch_size)
+    compute = CompiledStep(eager, sizes, tensors.is_periodic) if compiled else eager
+    optimizer = torch.optim.AdamW(potential.parameters(), lr=1e-4, fused=True)
+    batches = itertools.cycle(draws(len(frames), batch_size))
 
     def step() -> None:
-        first = position[0] = (position[0] + batch_size) % (len(frames) - batch_size)
-        loss, _ = compute(tensors.batch(range(first, first + batch_size)))
+        loss, _ = compute(tensors.batch(next(batches)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
+    if compiled:  # every size before the clock runs
+        for indices in draws(len(frames), batch_size):
+            compute(tensors.batch(indices))
     return step
 
 
-def build_schnetpack(batch_size: int) -> Callable[[], None]:
+def build_schnetpack(data: str, batch_size: int) -> Callable[[], None]:
     import schnetpack as spk
     import schnetpack.transform as trn
     import torch
     from ase.io import read
     from schnetpack.interfaces import AtomsConverter
 
-    images = read(str(DATA), index=f":{batch_size}")
+    frames = []
+    for name, n in SETS[data].items():
+        frames += read(str(DATA / f"{name}.extxyz"), index=f":{n}")
     representation = spk.representation.PaiNN(
         n_atom_basis=FEATURES,
         n_interactions=INTERACTIONS,
@@ -92,12 +114,18 @@ def build_schnetpack(batch_size: int) -> Callable[[], None]:
     converter = AtomsConverter(
         neighbor_list=trn.ASENeighborList(cutoff=CUTOFF), dtype=torch.float32, device="cpu"
     )
-    inputs = converter(images)
-    energy = torch.tensor([a.get_potential_energy() + 4215.0 for a in images]).float()
-    forces = torch.cat([torch.tensor(a.get_forces()) for a in images]).float()
+    ready = []
+    for indices in draws(len(frames), batch_size):
+        images = [frames[k] for k in indices]
+        shifts = [4215.0 if len(a) == 9 else 0.0 for a in images]
+        energies = [a.get_potential_energy() + e for a, e in zip(images, shifts, strict=True)]
+        forces = torch.cat([torch.tensor(a.get_forces()) for a in images]).float()
+        ready.append((converter(images), torch.tensor(energies).float(), forces))
+    batches = itertools.cycle(ready)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def step() -> None:
+        inputs, energy, forces = next(batches)
         result = model(dict(inputs))
         loss = 0.1 * torch.nn.functional.mse_loss(result["energy"], energy)
         loss = loss + torch.nn.functional.mse_loss(result["forces"], forces)
@@ -124,9 +152,10 @@ def serve(contender: str) -> None:
         answer: dict[str, Any] = {"torch": torch.__version__}
         if "batch" in request:
             if contender == "schnetpack":
-                step = build_schnetpack(request["batch"])
+                step = build_schnetpack(request["data"], request["batch"])
             else:
-                step = build_painn_ase(request["batch"], contender == "painn_ase:compiled")
+                compiled = contender == "painn_ase:compiled"
+                step = build_painn_ase(request["data"], request["batch"], compiled)
             for _ in range(3):
                 step()
         else:
@@ -176,8 +205,9 @@ class Worker:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", nargs="+", choices=sorted(SETS), default=list(SETS))
     parser.add_argument("--batches", type=int, nargs="+", default=[10, 64])
-    parser.add_argument("--blocks", type=int, default=9)
+    parser.add_argument("--blocks", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--schnetpack-python", help="interpreter of SchNetPack's environment")
     parser.add_argument("--no-compile", action="store_true", help="leave out the compiled step")
@@ -191,30 +221,34 @@ def main() -> None:
     workers = [Worker(c, sys.executable, options.threads) for c in contenders]
     if options.schnetpack_python:
         workers.append(Worker("schnetpack", options.schnetpack_python, options.threads))
-    results = []
+    results: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
-    for batch in options.batches:
+    for data, batch in itertools.product(options.data, options.batches):
         for worker in workers:
-            versions[worker.contender] = worker.ask(batch=batch)["torch"]
+            versions[worker.contender] = worker.ask(data=data, batch=batch)["torch"]
         times: dict[str, list[tuple[float, float]]] = {w.contender: [] for w in workers}
-        steps = max(1, 60 // batch)
         for block in range(options.blocks):
             for worker in workers[:: 1 if block % 2 else -1]:
-                answer = worker.ask(steps=steps)
-                times[worker.contender].append((answer["cpu"] / steps, answer["wall"] / steps))
+                # A block is one round through the batches, so that all have seen the same sizes.
+                answer = worker.ask(steps=N_READY)
+                times[worker.contender].append((answer["cpu"] / N_READY, answer["wall"] / N_READY))
         for contender, values in times.items():
             cpu, wall = (statistics.median(v) for v in zip(*values, strict=True))
             results.append(
                 {
                     "contender": contender,
+                    "data": data,
                     "batch": batch,
                     "cpu_ms_per_step": 1e3 * cpu,
                     "wall_ms_per_step": 1e3 * wall,
                     "structures_per_cpu_second": batch / cpu,
+                    "blocks_cpu_ms_per_step": [1e3 * c for c, _ in values],
                 }
             )
             print(
-                f"batch {batch:3d}  {contender:20s} {1e3 * cpu:8.1f} ms CPU {batch / cpu:8.0f} /s"
+                f"{data:8s} batch {batch:3d}  {contender:20s} {1e3 * cpu:8.1f} ms CPU "
+                f"{batch / cpu:8.0f} /s",
+                flush=True,
             )
     report = {
         "benchmark": "training_step",
