@@ -35,7 +35,7 @@ with Trajectory("run.traj", "w", ethanol) as file:
 # `infrared.csv` and `spectra.png`; with polarizabilities in the file, `raman.csv` too.
 
 # %%
-command = "spectrum run.traj --timestep 2 --temperature 300 --resolution 30 -o mine"
+command = "spectrum run.traj --timestep 2 --temperature 300 --resolution 30 -o mine --overwrite"
 done = subprocess.run(
     [sys.executable, "-m", "painn_ase", *command.split()], capture_output=True, text=True
 )

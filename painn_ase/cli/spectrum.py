@@ -30,8 +30,13 @@ def spectrum(
         help="Structure file, or a molecule's name as in ASE (CH3CH2OH, H2O …).",
         show_default=False,
     ),
-    output: Path = typer.Option(
-        Path("painn_ase_spectrum"), "--output", "-o", help="Folder for everything written."
+    output: Path | None = typer.Option(
+        None,
+        "--output",
+        "-o",
+        help="Folder for everything written; by default painn_ase_spectrum for a structure, and "
+        "run_spectrum for a trajectory run.traj.",
+        show_default=False,
     ),
     temperature: float | None = typer.Option(
         None, "--temperature", "-T", help="K; 300 for a structure, the run's own for a trajectory."
@@ -90,6 +95,7 @@ def spectrum(
         from painn_ase.trajectory import read_time_series
 
         _check_is_no_model(source)
+        output = output or Path(f"{Path(source).stem}_spectrum")
         refuse_existing((output / name for name in _FILES), overwrite)
         series = read_time_series(
             source,
@@ -122,6 +128,7 @@ def spectrum(
         laser=laser,
         rotation=rotation,
     )
+    output = output or Path("painn_ase_spectrum")
     atoms = read_structure(structure)
     calculator = PaiNNCalculator(source, device=device, charge=charge, backend=backend)
     try:

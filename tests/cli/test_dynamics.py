@@ -255,6 +255,15 @@ def test_a_users_traj_becomes_infrared_and_raman_by_one_command(tmp_path: Path, 
         np.testing.assert_allclose(two.intensity, one.intensity, rtol=1e-9, atol=1e-9)
 
 
+def test_spectra_of_a_trajectory_go_into_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("dipoles.npy", np.random.default_rng(0).normal(size=(400, 3)))
+    _run("spectrum", "dipoles.npy", "--timestep", 1, "-T", 300, "--resolution", 1000)
+    assert (tmp_path / "dipoles_spectrum" / "infrared.csv").exists()
+
+
 def test_nothing_that_exists_is_overwritten_unasked(model: str, tmp_path: Path) -> None:
     frames = [molecule("H2O") for _ in range(40)]
     for k, atoms in enumerate(frames):
