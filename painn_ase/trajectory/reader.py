@@ -247,9 +247,10 @@ class TrajectoryReader:
             raise TrajectoryError(
                 f"{self.path}: '{group.name}/species' is missing, so the elements are unknown."
             )
-        numbers = np.atleast_1d(_whole(_dataset(group, "species"))).astype(np.int64)
-        if numbers.ndim != 1 or not len(numbers) or numbers.min() < 1 or numbers.max() > 118:
+        species = np.atleast_1d(_whole(_dataset(group, "species")))
+        if species.ndim != 1 or not len(species) or not np.isin(species, range(1, 119)).all():
             raise TrajectoryError(f"{self.path}: species are not atomic numbers 1..118.")
+        numbers = species.astype(np.int64)
         record = _group(self._file, "parameters/painn_ase")
         copies = None
         if record is not None and "n_replicas" in record.attrs:
@@ -263,6 +264,8 @@ class TrajectoryReader:
         )
         if masses.shape != numbers.shape:
             raise TrajectoryError(f"{self.path}: {len(masses)} masses for {len(numbers)} atoms.")
+        if not (np.isfinite(masses) & (masses >= 0)).all():
+            raise TrajectoryError(f"{self.path}: masses must be positive numbers.")
         n_atoms = len(numbers) // (copies or 1)
         box = _group(group, "box")
         if box is None:
@@ -274,12 +277,15 @@ class TrajectoryReader:
         cell = np.zeros((3, 3))
         if record is not None and "cell" in record.attrs:
             cell = np.asarray(record.attrs["cell"], dtype=np.float64).reshape(3, 3)
-        edges = box.get("edges")
-        if isinstance(edges, h5py.Dataset):
-            values = np.asarray(_whole(_dataset(box, "edges")), dtype=np.float64)
+        # Seen without following a link; a changing cell is a group here.
+        if box.get("edges", getlink=True) is not None and _group(box, "edges") is None:
+            edges = _dataset(box, "edges")
+            values = np.asarray(_whole(edges), dtype=np.float64)
             unit = _text(edges.attrs.get("unit", "Angstrom"))
             values = values * unit_factor(unit, f"{self.path}: box/edges")
             cell = np.diag(values) if values.ndim == 1 else values.reshape(3, 3)
+        if not np.isfinite(cell).all():
+            raise TrajectoryError(f"{self.path}: the cell is not finite.")
         return System(
             numbers=numbers[:n_atoms],
             masses=masses[:n_atoms],
