@@ -11,11 +11,12 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from ase.db import connect
-from ase.units import Bohr, Debye, Hartree, kcal, mol
+from ase.units import Bohr, Debye, GPa, Hartree, kcal, kJ, mol
 
 from painn_ase.errors import DataError
 from painn_ase.training import KeysSpec, UnitsSpec, read_frames
 from painn_ase.training.frames import Frame, frames_hash, label_counts
+from painn_ase.training.readers import read_file
 from painn_ase.units import coulomb_constant
 
 CUBIC = UnitsSpec(polarizability="Angstrom^3")
@@ -97,6 +98,46 @@ def test_forces_may_have_a_unit_of_their_own(tmp_path: Path) -> None:
     )
     expected = atoms.info["polarizability"].reshape(3, 3) * Bohr**3 / coulomb_constant
     np.testing.assert_allclose(frame.polarizability, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("label", "unit", "factor"),
+    [
+        ("energy", "kJ/mol", kJ / mol),
+        ("energy", "Hartree", Hartree),
+        ("forces", "kcal/mol/Angstrom", kcal / mol),
+        ("forces", "Hartree/Angstrom", Hartree),
+        ("stress", "GPa", GPa),
+        ("dipole", "Debye", Debye),
+        ("dipole", "a.u.", Bohr),
+        ("polarizability", "Angstrom^3", 1 / coulomb_constant),
+        ("polarizability", "a.u.", Bohr**3 / coulomb_constant),
+        ("polarizability", "e^2*Angstrom^2/eV", 1.0),
+    ],
+)
+def test_every_unit_is_the_one_of_ase(label: str, unit: str, factor: float) -> None:
+    assert UnitsSpec(**{label: unit}).factor(label) == pytest.approx(factor, rel=1e-7)
+    assert UnitsSpec(**{label: unit}).name_of(label) == unit
+
+
+def test_forces_and_stress_follow_the_units_of_energy_and_length() -> None:
+    units = UnitsSpec(energy="kcal/mol", length="Bohr")
+    assert units.factor("forces") == pytest.approx(kcal / mol / Bohr, rel=1e-7)
+    assert units.factor("stress") == pytest.approx(kcal / mol / Bohr**3, rel=1e-7)
+    assert units.name_of("forces") == "kcal/mol/Bohr"
+    assert units.name_of("polarizability") == "?"
+
+
+def test_a_file_says_under_which_keys_its_labels_are(tmp_path: Path) -> None:
+    images = labelled(2)
+    write_npz(tmp_path / "a.npz", images, theory=np.array([1, 2]))
+    found = read_file(tmp_path / "a.npz")
+    assert found.keys == {"energy": "E", "forces": "F"}
+    assert found.unread == ("theory",)
+    ase.io.write(tmp_path / "a.traj", images)
+    found = read_file(tmp_path / "a.traj", units=CUBIC)
+    assert found.keys["polarizability"] == "polarizability"
+    assert found.unread == ()
 
 
 def test_polarizability_without_a_stated_unit_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -202,6 +203,21 @@ def test_a_committee_disagrees_more_outside_its_data_than_inside(tmp_path: Path)
     assert spread(2.2) > inside
 
 
+def test_a_committee_continues_with_the_member_it_was_stopped_at(
+    springs: Path, tmp_path: Path
+) -> None:
+    config = small_config(springs, tmp_path / "run", epochs=2).replace(n_models=2)
+    folder = train(config)
+    members = [folder / f"member_{n}" / f"springs_{n}.safetensors" for n in (0, 1)]
+    first, second = (load_file(member) for member in members)
+    assert not torch.equal(*(w["representation.embedding.weight"] for w in (first, second)))
+    shutil.rmtree(members[1].parent)
+    train(config, resume=True)
+    for member, weights in zip(members, (first, second), strict=True):
+        again = load_file(member)
+        assert all(torch.equal(again[name], w) for name, w in weights.items())
+
+
 def test_evaluation_of_a_model_on_frames(springs: Path, tmp_path: Path) -> None:
     from painn_ase.training import read_frames
 
@@ -214,7 +230,10 @@ def test_evaluation_of_a_model_on_frames(springs: Path, tmp_path: Path) -> None:
     assert (tmp_path / "report" / "parity.png").exists()
 
 
-def test_two_processes_train_one_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "compiled", ["never", pytest.param("always", marks=pytest.mark.slow)], ids=["eager", "compiled"]
+)
+def test_two_processes_train_one_model(tmp_path: Path, compiled: str) -> None:
     """DDP over gloo, with forces only: the last bias of the energy head has no gradient."""
     frames = [replace(f, energy=None) for f in make_springs(60, np.random.default_rng(2))]
     data = write_frames(tmp_path / "forces.extxyz", frames)
@@ -225,11 +244,13 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
         f"    train(read_config({str(tmp_path / 'c.toml')!r}))\n"
     )
     config = write_toml(tmp_path / "c.toml", data, tmp_path / "run", 3)
-    config.write_text(config.read_text() + "devices = 2\n")
+    text = config.read_text().replace('compile = "never"', f'compile = "{compiled}"')
+    config.write_text(text + "devices = 2\n")
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=240
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "uncompiled" not in done.stderr
     errors = json.loads((tmp_path / "run" / "errors.json").read_text())["errors"]
     assert np.isfinite(errors["forces"]["mae"])
     assert load_model(tmp_path / "run" / "springs.safetensors").spec.heads.energy is not None
