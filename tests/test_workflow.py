@@ -107,6 +107,10 @@ def test_folder_of_another_run_is_refused(outcome) -> None:
         run_spectrum(calculator, water, other, outcome.folder, restart=True)
     with pytest.raises(TrajectoryError, match="restart"):
         run_spectrum(calculator, water, other, outcome.folder)
+    changed = PaiNNCalculator("water").potential
+    next(changed.parameters()).mul_(1.01)
+    with pytest.raises(TrajectoryError, match="other weights"):
+        run_spectrum(PaiNNCalculator(changed), water, SHORT, outcome.folder, restart=True)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from painn_ase.cli.md_start import Typed, begin, resume
+from painn_ase.cli.typed import typed_options
 
 if TYPE_CHECKING:
     from painn_ase.md import MDConfig, MDResult
@@ -78,7 +79,7 @@ def md(
     typed = Typed(
         model=model, structure=structure, device=device, charge=charge, backend=backend,
         config={} if config is None else _read_toml(config),
-        options=_typed_options(ctx),
+        options=typed_options(ctx),
     )  # fmt: skip
     state = output.with_suffix(".state.npz")
     if restart and (state.exists() or state.with_name(state.name + ".previous").exists()):
@@ -100,15 +101,6 @@ def md(
             observers=[] if quiet else [stack.enter_context(_watcher(start.config))],
         )  # fmt: skip
     _finish(result, output)
-
-
-def _typed_options(ctx: typer.Context) -> dict[str, Any]:
-    """What the user wrote on the command line, as opposed to defaults."""
-    return {
-        name: value
-        for name, value in ctx.params.items()
-        if (source := ctx.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
-    }
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

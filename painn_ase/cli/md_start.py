@@ -89,14 +89,14 @@ def begin(model: str, structure: str, typed: Typed, defaults: Mapping[str, Any])
         For settings that cannot be.
     """
     from painn_ase.cli.structures import read_structure
-    from painn_ase.md import MDConfig
+    from painn_ase.md import MDConfig, fingerprint
 
     calculator = _calculator(model, typed.device, typed.charge, typed.backend)
     given = typed.options if typed.config else defaults
     values = _merged(typed.config, _settings(given, calculator))
     record = {
         "model": _lasting_name(model),
-        "weights": _fingerprint(calculator),
+        "weights": fingerprint(calculator.potentials),
         "charge": typed.charge,
         "device": typed.device,
         "backend": typed.backend,
@@ -140,6 +140,8 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
 
 def _saved_calculator(record: dict[str, Any], typed: Typed, state: Path) -> PaiNNCalculator:
     """The calculator of the run in `record`; device and backend may be others than before."""
+    from painn_ase.md import fingerprint
+
     model = typed.model or record.get("model")
     if model is None:
         raise TrajectoryError(
@@ -159,7 +161,7 @@ def _saved_calculator(record: dict[str, Any], typed: Typed, state: Path) -> PaiN
             f"the run of {state} goes on with {model}, which cannot be loaded: {error} If it was "
             "moved, name it: `painn-ase md MODEL --restart …`."
         ) from error
-    if record.get("weights", weights := _fingerprint(calculator)) != weights:
+    if record.get("weights", weights := fingerprint(calculator.potentials)) != weights:
         raise TrajectoryError(
             f"{model} has other weights than the model of the run in {state} ({record['model']}). "
             "Name the same model, or begin a new run with another --output."
@@ -173,16 +175,6 @@ def _calculator(
     from painn_ase.calculator import PaiNNCalculator
 
     return PaiNNCalculator(model, device=device, charge=charge, backend=backend)
-
-
-def _fingerprint(calculator: PaiNNCalculator) -> str:
-    """SHA-256 of the weights: the same model, wherever its file lies."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name, weights in sorted(calculator.potential.state_dict().items()):
-        digest.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _lasting_name(model: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from painn_ase.cli.outputs import refuse_existing
+from painn_ase.cli.typed import typed_options
 from painn_ase.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _FILES = ("infrared.csv", "raman.csv", "spectra.png")
 
 
 def spectrum(
+    ctx: typer.Context,
     source: str = typer.Argument(
         help="A model (file or bundled name), followed by a structure; or a trajectory with "
         "dipoles (.h5, .traj, .extxyz, .npz, .npy, .csv).",
@@ -87,7 +89,8 @@ def spectrum(
     Examples: `painn-ase spectrum ethanol CH3CH2OH` · `painn-ase spectrum run.traj --timestep 0.5
     -T 300`
 
-    Ctrl-C leaves everything usable; `--restart` goes on.
+    Ctrl-C leaves everything usable; `--restart` goes on with the settings in the folder, and what
+    is typed otherwise is an error.
     """
     from painn_ase.cli.narrator import TerminalNarrator
 
@@ -112,23 +115,19 @@ def spectrum(
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.cli.structures import read_structure
     from painn_ase.report import write_outcome
+    from painn_ase.spec import from_dict
     from painn_ase.workflow import InterruptedWorkflowError, SpectrumConfig, run_spectrum
 
-    config = SpectrumConfig(
-        temperature=300.0 if temperature is None else temperature,
-        replicas=replicas,
-        segment=segment,
-        timestep=0.5 if timestep is None else timestep,
-        stride=stride,
-        friction=friction,
-        equilibration=equilibration,
-        spacing=spacing,
-        seed=seed,
-        resolution=resolution,
-        laser=laser,
-        rotation=rotation,
-    )
+    values = {
+        name: value
+        for name, value in ctx.params.items()
+        if name in SpectrumConfig.__dataclass_fields__ and value is not None
+    }
     output = output or Path("painn_ase_spectrum")
+    if restart:
+        typed = typed_options(ctx)
+        values = saved_settings(output) | {k: v for k, v in values.items() if k in typed}
+    config: SpectrumConfig = from_dict(SpectrumConfig, values)
     atoms = read_structure(structure)
     calculator = PaiNNCalculator(source, device=device, charge=charge, backend=backend)
     try:
@@ -143,6 +142,26 @@ def spectrum(
     for text in outcome.advice:
         typer.secho(f"note: {text}", fg="yellow", err=True)
     typer.echo(f"written to {output}/: {', '.join(p.name for p in written)}")
+
+
+def saved_settings(folder: Path) -> dict[str, Any]:
+    """Settings of the run that was begun in `folder`; none where there is none.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read.
+    """
+    import json
+
+    path = folder / "settings.json"
+    if not path.exists():
+        return {}
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Begin anew with --overwrite.") from error
+    return settings
 
 
 def _check_is_no_model(source: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from painn_ase.md.config import MDConfig, RecordConfig
 from painn_ase.md.observers import Frame, LogLines, Observer, ProgressBar, Response
 from painn_ase.md.runner import MDResult, StopSignals, run_md
-from painn_ase.md.saved import SavedRun, load_structure
+from painn_ase.md.saved import SavedRun, fingerprint, load_structure
 
 __all__ = [
     "Frame",
@@ -18,6 +18,7 @@ __all__ = [
     "Response",
     "SavedRun",
     "StopSignals",
+    "fingerprint",
     "load_structure",
     "run_md",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from ase.constraints import dict2constraint
 from painn_ase.errors import SpecError, TrajectoryError
 from painn_ase.md.config import MDConfig
 from painn_ase.md.state import read_state
+from painn_ase.potential import AtomisticPotential
 
-__all__ = ["SavedRun", "load_structure"]
+__all__ = ["SavedRun", "fingerprint", "load_structure"]
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,12 @@ class SavedRun:
 def load_structure(state: str | Path) -> Atoms:
     """The structure of a restart file, as :class:`ase.Atoms` with its momenta and constraints."""
     return SavedRun.load(state).atoms
+
+
+def fingerprint(potentials: Sequence[AtomisticPotential]) -> str:
+    """SHA-256 of the weights: the same model, or committee, wherever its files lie."""
+    digest = hashlib.sha256()
+    for potential in potentials:
+        for name, weights in sorted(potential.state_dict().items()):
+            digest.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -26,6 +26,7 @@ __all__ = [
 #: Everything a run and its report leave in the folder.
 RESULT_FILES = (
     "settings.json",
+    "model.json",
     "relaxed.extxyz",
     "modes.json",
     *(f"{run}{end}" for run in ("thermostat", "segments")

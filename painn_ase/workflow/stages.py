@@ -17,7 +17,7 @@ from ase.optimize import BFGS
 
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import GeometryError, PaiNNWarning, TrajectoryError
-from painn_ase.md import Frame, MDConfig, MDResult, RecordConfig, run_md
+from painn_ase.md import Frame, MDConfig, MDResult, RecordConfig, fingerprint, run_md
 from painn_ase.md.committee import driving
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.spec import to_dict
@@ -88,7 +88,7 @@ def run_spectrum(
     folder, narrator = Path(folder), narrator or _Silent()
     spec = calculator.potential.spec
     quantities = _recorded_fluxes(calculator)
-    _prepare_folder(folder, config, restart, overwrite)
+    _prepare_folder(folder, config, fingerprint(calculator.potentials), restart, overwrite)
     seconds: dict[str, float] = {}
     advice: list[str] = []
     start = atoms.copy()
@@ -142,7 +142,9 @@ def _recorded_fluxes(calculator: PaiNNCalculator) -> tuple[str, ...]:
     return fluxes
 
 
-def _prepare_folder(folder: Path, config: SpectrumConfig, restart: bool, overwrite: bool) -> None:
+def _prepare_folder(
+    folder: Path, config: SpectrumConfig, weights: str, restart: bool, overwrite: bool
+) -> None:
     """Make the folder and see that what is in it belongs to the same run, or may go."""
     settings = folder / "settings.json"
     if restart and settings.exists():
@@ -152,6 +154,12 @@ def _prepare_folder(folder: Path, config: SpectrumConfig, restart: bool, overwri
             raise TrajectoryError(
                 f"{folder} was begun with other settings ({', '.join(changed)}). Use the same, or "
                 "another folder."
+            )
+        model = folder / "model.json"
+        if model.exists() and json.loads(model.read_text(encoding="utf-8"))["sha256"] != weights:
+            raise TrajectoryError(
+                f"{folder} was begun with a model of other weights. Name the same, or another "
+                "folder."
             )
         return
     there = [folder / name for name in RESULT_FILES if (folder / name).exists()]
@@ -164,6 +172,7 @@ def _prepare_folder(folder: Path, config: SpectrumConfig, restart: bool, overwri
         folder.mkdir(parents=True, exist_ok=True)
         for path in there:
             path.unlink()
+        (folder / "model.json").write_text(json.dumps({"sha256": weights}), encoding="utf-8")
         settings.write_text(json.dumps(to_dict(config), indent=1), encoding="utf-8")
     except OSError as error:
         raise TrajectoryError(f"{folder} cannot be written: {error.strerror or error}.") from error

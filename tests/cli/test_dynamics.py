@@ -309,6 +309,11 @@ def test_spectrum_of_a_model_and_a_molecule(tmp_path: Path) -> None:
     assert "--overwrite" in refused
     _run(*words[:-1], 120, "--overwrite")
     assert json.loads((tmp_path / "s" / "settings.json").read_text())["temperature"] == 120
+    # what the folder knows need not be typed again, and may not be contradicted
+    short = ["spectrum", "water", "H2O", "-o", tmp_path / "s", "--restart"]
+    assert "report.html" in _run(*short)
+    result = runner.invoke(app, [str(w) for w in (*short, "-T", 90)])
+    assert "other settings (temperature)" in str(result.exception)
 
 
 def test_demo_without_a_trained_model_shows_the_parts_and_says_so(tmp_path: Path) -> None:
