@@ -94,18 +94,19 @@ def build_model_spec(
     periodic = any(bool(f.pbc.any()) for f in frames)
     charges = {f.charge for f in frames}
     spread = statistics.spread
+    unit = config.heads.output_unit
     energy = dipole = polarizability = None
     if {"energy", "forces", "stress"} & set(labels):
-        # One unit of network output per Å is one typical force.
+        # The slope of an energy over an Å is of the size of a typical force.
         scale = spread["forces"] if "forces" in labels else spread["energy"]
-        energy = EnergySpec(scale=scale, reference_energies=statistics.reference_energies)
+        energy = EnergySpec(scale=unit * scale, reference_energies=statistics.reference_energies)
     if "dipole" in labels:
         kind = config.heads.dipole
         if kind == "auto":
             kind = "local" if periodic else "latent_charge"
         dipole = DipoleSpec(
             kind=kind,
-            scale=spread["dipole"],
+            scale=unit * spread["dipole"],
             rank=4 if kind == "local" else 1,
             gate_epsilon=config.network.epsilon,
         )
@@ -115,7 +116,7 @@ def build_model_spec(
             form = "local" if periodic else "latent_position"
         polarizability = PolarizabilitySpec(
             kind=form,
-            scale=spread["polarizability"],
+            scale=unit * spread["polarizability"],
             isotropic=statistics.isotropic,
             gate_epsilon=config.network.epsilon,
         )

@@ -12,7 +12,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -134,8 +134,10 @@ class CompiledStep:
         size = next((size for size in self.sizes if size.holds(batch)), None)
         if self._failed or size is None:
             return self.eager(batch)
-        if size not in self._compiled:
-            return self._build(batch, size)
+        if size not in self._compiled and not self._build(batch, size):
+            return self.eager(batch)
+        # Also for the batch that was compared: a continued run, which compiles anew, then takes
+        # the very steps of the uninterrupted one.
         loss, terms, grads = self._run(self._compiled[size], batch)
         weights = list(self.eager.potential.parameters())
         total = _GradientsAtHand.apply(  # type: ignore[no-untyped-call]
@@ -148,31 +150,31 @@ class CompiledStep:
         with torch.no_grad():
             return compiled.function(weights, *_as_tensors(pad_batch(batch, compiled.size)))
 
-    def _build(self, batch: Batch, size: BatchSize) -> tuple[Tensor, dict[str, Tensor]]:
-        """Trace, compile, compare with eager; the result for this batch is the eager one."""
-        loss, terms = self.eager(batch)
+    def _build(self, batch: Batch, size: BatchSize) -> bool:
+        """Trace and compile for `size`; whether the result is that of eager on `batch`."""
+        loss, _ = self.eager(batch)
         weights = list(self.eager.potential.parameters())
-        expected = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+        expected = torch.autograd.grad(loss, weights, allow_unused=True)
         try:
             compiled = _Compiled(size, self._compile(pad_batch(batch, size)))
             found = self._run(compiled, batch)
         except Exception as error:  # whatever the compiler raises, eager is right
-            self._give_up(f"compiling the training step failed: {type(error).__name__}: {error}")
-            return loss, terms
+            return self._give_up(f"compiling it failed: {type(error).__name__}: {error}")
         worst = _largest_difference(found[0], found[2], loss, expected)
         if not worst < _TOLERANCE:
-            self._give_up(f"the compiled training step differs from eager by {worst:.1e}")
+            return self._give_up(f"compiled, it differs from eager by {worst:.1e}")
         self._compiled[size] = compiled
-        return loss, terms
+        return True
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str) -> Literal[False]:
         self._failed = True
         warnings.warn(
-            f'{reason}; training goes on uncompiled, which is slower. Set compile = "never" in '
-            "[runtime] to silence this.",
+            f"the training step: {reason}; training goes on uncompiled, which is slower. Set "
+            'compile = "never" in [runtime] to silence this.',
             RuntimeWarning,
             stacklevel=2,
         )
+        return False
 
     def _compile(self, batch: Batch) -> Callable[..., Any]:
         from torch.fx.experimental.proxy_tensor import make_fx

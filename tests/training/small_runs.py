@@ -94,12 +94,12 @@ def run_command(config: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "painn_ase", "train", str(config), *options]
 
 
-def write_toml(path: Path, data: Path, output: Path, epochs: int) -> Path:
+def write_toml(path: Path, data: Path, output: Path, epochs: int, compiled: str = "never") -> Path:
     path.write_text(
         f'name = "springs"\noutput = "{output}"\n[data]\npath = "{data}"\n'
         "[network]\nn_features = 16\nn_interactions = 2\nn_rbf = 8\ncutoff = 4.0\n"
         "[optimizer]\nbatch_size = 8\n"
         f"[schedule]\nepochs = {epochs}\nwarmup_steps = 5\ncheckpoint_every = 1\n"
-        '[runtime]\naccelerator = "cpu"\nthreads = 1\ncompile = "never"\nprogress = false\n'
+        f'[runtime]\naccelerator = "cpu"\nthreads = 1\ncompile = "{compiled}"\nprogress = false\n'
     )
     return path

@@ -77,12 +77,17 @@ def test_water_trains_in_a_minute_to_usable_errors(water_path: Path, tmp_path: P
     assert (tmp_path / "run" / "parity.png").stat().st_size > 0
 
 
-def test_a_killed_run_continues_to_the_same_weights(springs: Path, tmp_path: Path) -> None:
-    config = write_toml(tmp_path / "c.toml", springs, tmp_path / "killed", 40)
+@pytest.mark.parametrize(
+    "compiled", ["never", pytest.param("always", marks=pytest.mark.slow)], ids=["eager", "compiled"]
+)
+def test_a_killed_run_continues_to_the_same_weights(
+    springs: Path, tmp_path: Path, compiled: str
+) -> None:
+    config = write_toml(tmp_path / "c.toml", springs, tmp_path / "killed", 40, compiled)
     process = subprocess.Popen(run_command(config), stdout=subprocess.DEVNULL)
     wanted = tmp_path / "killed" / "checkpoints" / "epoch=2.ckpt"
     later = tmp_path / "killed" / "checkpoints" / "epoch=3.ckpt"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (wanted.exists() or later.exists()):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
@@ -100,7 +105,7 @@ def test_a_killed_run_continues_to_the_same_weights(springs: Path, tmp_path: Pat
     again = subprocess.run(run_command(config), capture_output=True, text=True)
     assert again.returncode == 1
     assert "resume" in again.stderr
-    whole = write_toml(tmp_path / "w.toml", springs, tmp_path / "whole", 40)
+    whole = write_toml(tmp_path / "w.toml", springs, tmp_path / "whole", 40, compiled)
     subprocess.run(run_command(whole), check=True, capture_output=True)
 
     one = load_file(tmp_path / "killed" / "springs.safetensors")
@@ -243,9 +248,8 @@ def test_two_processes_train_one_model(tmp_path: Path, compiled: str) -> None:
         "if __name__ == '__main__':\n"
         f"    train(read_config({str(tmp_path / 'c.toml')!r}))\n"
     )
-    config = write_toml(tmp_path / "c.toml", data, tmp_path / "run", 3)
-    text = config.read_text().replace('compile = "never"', f'compile = "{compiled}"')
-    config.write_text(text + "devices = 2\n")
+    config = write_toml(tmp_path / "c.toml", data, tmp_path / "run", 3, compiled)
+    config.write_text(config.read_text() + "devices = 2\n")
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=900
     )
