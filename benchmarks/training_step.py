@@ -223,7 +223,17 @@ def main() -> None:
         workers.append(Worker("schnetpack", options.schnetpack_python, options.threads))
     results: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
-    for data, batch in itertools.product(options.data, options.batches):
+    report = {
+        "benchmark": "training_step",
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": {"processor": platform.processor(), "cores": os.cpu_count()},
+        "threads": options.threads,
+        "torch": versions,
+        "results": results,
+    }
+    path = options.output or HERE / "results" / f"training_step_{options.threads}t.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for batch, data in itertools.product(options.batches, options.data):
         for worker in workers:
             versions[worker.contender] = worker.ask(data=data, batch=batch)["torch"]
         times: dict[str, list[tuple[float, float]]] = {w.contender: [] for w in workers}
@@ -250,17 +260,7 @@ def main() -> None:
                 f"{batch / cpu:8.0f} /s",
                 flush=True,
             )
-    report = {
-        "benchmark": "training_step",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": {"processor": platform.processor(), "cores": os.cpu_count()},
-        "threads": options.threads,
-        "torch": versions,
-        "results": results,
-    }
-    path = options.output or HERE / "results" / f"training_step_{options.threads}t.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n")
+        path.write_text(json.dumps(report, indent=1) + "\n")
     for worker in workers:
         worker.close()
 
