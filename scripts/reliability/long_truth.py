@@ -12,7 +12,8 @@ model_recipes/liquid.toml`` and, to start from, a frame of its training data. ``
 energy error against the time step, whose logarithms have the slope 2. ``langevin``, ``bussi``: the
 kinetic energy follows a gamma distribution with half as many degrees of freedom (chi-square test
 over bins of equal probability); the configurational temperature ⟨|∇U|²⟩/(k⟨∇²U⟩) is that of the
-thermostat. Each writes JSON and a figure; ``--seconds`` ends it sooner, with what there is.
+thermostat. Each writes JSON and a figure; ``--seconds`` ends it sooner, with what there is, and
+``nve`` and ``water`` go on from there when started again.
 """
 
 from __future__ import annotations
@@ -151,12 +152,17 @@ def nve(options: argparse.Namespace) -> dict[str, Any]:
     else:
         atoms = ethanol(options.model or "ethanol")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "nve.h5"
+        path = (options.output or Path(folder)) / f"{name}.h5"
+        path.parent.mkdir(parents=True, exist_ok=True)
         config = MDConfig(
             steps=options.steps, temperature=TEMPERATURE, save_every=100_000,
             record=RecordConfig(positions=0, velocities=0, energies=50),
         )  # fmt: skip
-        result = run_md(atoms, config, trajectory=path, observers=[TimeLimit(options.seconds)])
+        restart = path.with_suffix(".state.npz").exists()
+        result = run_md(
+            atoms, config, trajectory=path, restart=restart,
+            observers=[TimeLimit(options.seconds)],
+        )  # fmt: skip
         with TrajectoryReader(path) as reader:
             times = reader.times("conserved_energy") * 1e-6  # ns
             energy = reader.read("conserved_energy")
