@@ -116,7 +116,7 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
         When something the user typed contradicts the run, or the file does not say which model.
     """
     from painn_ase.cli.structures import read_structure
-    from painn_ase.md import MDConfig
+    from painn_ase.md import MDConfig, fingerprint
 
     record = dict(saved.provenance.get("command", {}))
     calculator = _saved_calculator(record, typed, state)
@@ -135,6 +135,11 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
         if named.numbers.tolist() != atoms.numbers.tolist():
             raise _contradiction(state, "structure", atoms.symbols, named.symbols)
     atoms.calc = calculator
+    if typed.model is not None:  # it may have been moved: the next restart looks here
+        record |= {
+            "model": _lasting_name(typed.model),
+            "weights": fingerprint(calculator.potentials),
+        }
     return Start(atoms, MDConfig.from_dict(_merged(before, wanted)), record, going_on=True)
 
 

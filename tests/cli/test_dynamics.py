@@ -130,6 +130,7 @@ def test_restart_finds_a_model_that_was_moved_when_told_where(model: str, tmp_pa
     result = runner.invoke(app, ["md", "-o", str(tmp_path / "a.h5"), "--restart", "--steps", "4"])
     assert "If it was moved" in str(result.exception)
     _run("md", there, "-o", tmp_path / "a.h5", "--restart", "--steps", 4, "-q")
+    _run("md", "-o", tmp_path / "a.h5", "--restart", "--steps", 6, "-q")  # it is known from now on
 
 
 def test_md_without_model_or_restart_file_says_what_is_missing(model: str, tmp_path: Path) -> None:
