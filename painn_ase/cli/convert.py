@@ -52,7 +52,7 @@ def convert_schnetpack(
         help="Where positions in the polarizability head start; `coordinates` is SchNetPack's "
         "literal behaviour, which is not translation invariant.",
     ),
-    force: bool = typer.Option(False, "--force", help="Replace OUT if it exists."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace OUT if it exists."),
 ) -> None:
     """Convert a PaiNN model trained with SchNetPack 2.x.
 
@@ -63,12 +63,11 @@ def convert_schnetpack(
     run's `config.yaml` beside the file, then SchNetPack's defaults kcal/mol and Å, with a warning.
     """
     from painn_ase.cli.card import print_card
-    from painn_ase.errors import ModelFileError
+    from painn_ase.cli.outputs import refuse_existing
     from painn_ase.models import save_model
     from painn_ase.models.schnetpack import load_schnetpack
 
-    if target.exists() and not force:
-        raise ModelFileError(f"{target} exists already. Choose another name, or add --force.")
+    refuse_existing([target], overwrite, "choose another name")
     potential = load_schnetpack(
         source,
         energy_unit=energy_unit,

@@ -53,7 +53,7 @@ def test_an_existing_file_is_not_replaced_unasked(tmp_path: Path) -> None:
     target.write_text("precious")
     result = runner.invoke(app, ["convert", "schnetpack", "some.model", str(target), *UNITS])
     assert result.exit_code != 0
-    assert "--force" in str(result.exception)
+    assert "--overwrite" in str(result.exception)
     assert target.read_text() == "precious"
 
 
