@@ -111,6 +111,10 @@ def test_net_forces_duplicates_outliers_and_rare_elements_are_flagged(
     few = water_frames[:200]
     pushed = [replace(f, forces=f.forces + 0.3) for f in few]
     assert "net force" in warnings_of(pushed)
+    spin = np.cross([0.0, 0.0, 1.0], few[0].positions - few[0].positions.mean(axis=0))
+    turned = [replace(f, forces=f.forces + spin) for f in few]
+    assert "net torque" in warnings_of(turned)
+    assert "net force" not in warnings_of(turned)
     contradicting = [*few, replace(few[0], energy=few[0].energy + 0.5)]
     assert "mixed" in warnings_of(contradicting)["duplicates"]
     far = [*few, replace(few[1], positions=few[1].positions + 1e-3, energy=50.0)]
