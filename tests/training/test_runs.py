@@ -191,7 +191,7 @@ def test_a_committee_disagrees_more_outside_its_data_than_inside(tmp_path: Path)
     from painn_ase.calculator import PaiNNCalculator
 
     data = write_frames(tmp_path / "s.extxyz", make_springs(60, np.random.default_rng(0)))
-    config = small_config(data, tmp_path / "run", epochs=25).replace(n_models=3)
+    config = small_config(data, tmp_path / "run", epochs=60).replace(n_models=3)
     folder = train(config)
     models = sorted(folder.glob("member_*/*.safetensors"))
     assert len(models) == 3
