@@ -27,6 +27,7 @@ __all__ = [
     "DataSpec",
     "HeadChoice",
     "LossSpec",
+    "NetworkSpec",
     "OptimizerSpec",
     "RuntimeSpec",
     "ScheduleSpec",
@@ -64,6 +65,24 @@ class DataSpec:
     split_seed: int = 0
     split_file: str | None = None
     reference_energies: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NetworkSpec(PaiNNSpec):
+    """The network to train: :class:`painn_ase.spec.PaiNNSpec` with a smooth norm by default.
+
+    Attributes
+    ----------
+    epsilon : float
+        Of the norm √(ΣV² + ε). The paper's code has 1e-8: a kink where a vector feature vanishes,
+        which forces hardly show and Hessians do, most of all at symmetric geometries.
+    """
+
+    epsilon: float = 1.0
+
+    def for_model(self) -> PaiNNSpec:
+        """The architecture as model files hold it."""
+        return PaiNNSpec(**{f.name: getattr(self, f.name) for f in dataclasses.fields(PaiNNSpec)})
 
 
 @dataclass(frozen=True)
@@ -237,7 +256,7 @@ class TrainConfig:
     name : str
         Of the model; also the name of its file.
     data : DataSpec
-    network : PaiNNSpec
+    network : NetworkSpec
     heads : HeadChoice
     loss : LossSpec
     optimizer : OptimizerSpec
@@ -255,7 +274,7 @@ class TrainConfig:
 
     name: str
     data: DataSpec
-    network: PaiNNSpec = field(default_factory=PaiNNSpec)
+    network: NetworkSpec = field(default_factory=NetworkSpec)
     heads: HeadChoice = field(default_factory=HeadChoice)
     loss: LossSpec = field(default_factory=LossSpec)
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)

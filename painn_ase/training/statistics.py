@@ -123,7 +123,7 @@ def build_model_spec(
     return ModelSpec(
         elements=statistics.elements,
         heads=HeadsSpec(energy=energy, dipole=dipole, polarizability=polarizability),
-        representation=config.network,
+        representation=config.network.for_model(),
         total_charge=charges.pop() if len(charges) == 1 else 0.0,
         name=config.name,
         description=config.description,

@@ -10,12 +10,17 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from painn_ase.spec import PaiNNSpec
 from painn_ase.training import Frame, TrainConfig
-from painn_ase.training.config import DataSpec, OptimizerSpec, RuntimeSpec, ScheduleSpec
+from painn_ase.training.config import (
+    DataSpec,
+    NetworkSpec,
+    OptimizerSpec,
+    RuntimeSpec,
+    ScheduleSpec,
+)
 
 QUIET = RuntimeSpec(accelerator="cpu", threads=1, compile="never", progress=False)
-SMALL = PaiNNSpec(n_features=16, n_interactions=2, n_rbf=8, cutoff=4.0)
+SMALL = NetworkSpec(n_features=16, n_interactions=2, n_rbf=8, cutoff=4.0)
 
 
 def make_springs(n: int, rng: np.random.Generator) -> list[Frame]:
