@@ -1,7 +1,7 @@
 """From ``Atoms`` to the record a network reads: pairs, skin, batches."""
 
 from painn_ase.graph.from_ase import finite_charge, from_ase
-from painn_ase.graph.neighbors import NeighborPairs, neighbor_pairs
+from painn_ase.graph.neighbors import NeighborPairs, all_pairs, neighbor_pairs
 from painn_ase.graph.record import AtomGraph, collate, pad_graph, split
 from painn_ase.graph.verlet import VerletList
 
@@ -9,6 +9,7 @@ __all__ = [
     "AtomGraph",
     "NeighborPairs",
     "VerletList",
+    "all_pairs",
     "collate",
     "finite_charge",
     "from_ase",

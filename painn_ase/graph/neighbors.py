@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from painn_ase.errors import GeometryError
 
-__all__ = ["NeighborPairs", "neighbor_pairs"]
+__all__ = ["NeighborPairs", "all_pairs", "neighbor_pairs"]
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
@@ -108,7 +108,7 @@ def neighbor_pairs(
 
 def _search_all_pairs(positions: FloatArray, cutoff: float) -> NeighborPairs:
     """Pairs of a small isolated structure, from all its distances."""
-    idx_i, idx_j = _all_pairs(len(positions))
+    idx_i, idx_j = all_pairs(len(positions))
     if not len(idx_i):
         return NeighborPairs(idx_i.copy(), idx_j.copy(), np.zeros((0, 3)))
     vectors = positions.take(idx_j, axis=0) - positions.take(idx_i, axis=0)
@@ -123,8 +123,11 @@ def _search_all_pairs(positions: FloatArray, cutoff: float) -> NeighborPairs:
 
 
 @functools.lru_cache(maxsize=_ALL_PAIRS_ATOMS)
-def _all_pairs(n_atoms: int) -> tuple[IntArray, IntArray]:
-    """Centre and neighbour of every ordered pair of different atoms (n_atoms·(n_atoms−1),)."""
+def all_pairs(n_atoms: int) -> tuple[IntArray, IntArray]:
+    """Centre and neighbour of every ordered pair of different atoms (n_atoms·(n_atoms−1),).
+
+    The arrays are shared by all callers and cannot be written to.
+    """
     idx_i, idx_j = np.nonzero(~np.eye(n_atoms, dtype=bool))
     idx_i.flags.writeable = idx_j.flags.writeable = False
     return idx_i, idx_j

@@ -7,7 +7,7 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from painn_ase.graph import AtomGraph, NeighborPairs, collate, from_ase, neighbor_pairs
+from painn_ase.graph import AtomGraph, NeighborPairs, all_pairs, collate, from_ase, neighbor_pairs
 
 __all__ = ["ReplicaBatch"]
 
@@ -95,7 +95,8 @@ class ReplicaBatch:
 
     def _fixed(self) -> list[AtomGraph]:
         """All pairs there are, which nothing can be missing from."""
-        pairs = _all_pairs(len(self._template))
+        i, j = all_pairs(len(self._template))
+        pairs = NeighborPairs(i.copy(), j.copy(), np.zeros((len(i), 3)))
         one = from_ase(self._template, self._cutoff, charge=self._charge, pairs=pairs)
         return [one] * self._n_replicas
 
@@ -121,8 +122,3 @@ def _keep_freed_memory() -> None:
     enough. Other allocators do not mind.
     """
     torch.empty(_HEAP_BLOCK, dtype=torch.uint8)
-
-
-def _all_pairs(n_atoms: int) -> NeighborPairs:
-    i, j = np.nonzero(~np.eye(n_atoms, dtype=bool))
-    return NeighborPairs(i.astype(np.int64), j.astype(np.int64), np.zeros((len(i), 3)))
