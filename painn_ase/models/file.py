@@ -42,6 +42,8 @@ _UNITS = {
     "dipole": "e·Å",
     "polarizability": "e²Å²/eV",
 }
+#: safetensors' name → type of the weights.
+_DTYPES = {"F32": torch.float32, "F64": torch.float64}
 #: schema version → function that turns a header of that version into one of the next.
 _MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
@@ -107,15 +109,16 @@ def load_model(model: str | Path, *, dtype: torch.dtype | None = None) -> Atomis
     # Opened once: another process may put a new file in place of this one at any moment.
     with _opened(path) as file:
         header, spec = _read_header(path, file.metadata() or {})
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        arrays = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        shapes = {name: tuple(array.get_shape()) for name, array in arrays.items()}
+        types = {array.get_dtype() for array in arrays.values()}
+        if len(types) != 1 or not types <= set(_DTYPES):
+            raise ModelFileError(
+                f"{path}: weights must all be float32 (F32) or all float64 (F64); found "
+                f"{', '.join(sorted(types)) or 'none'}. Write the file again with save_model."
+            )
         potential = _build_if_shapes_fit(spec, shapes, path)
-        weights = {name: file.get_tensor(name) for name in shapes}
-    types = {w.dtype for w in weights.values()}
-    if len(types) != 1 or not types <= {torch.float32, torch.float64}:
-        raise ModelFileError(
-            f"{path}: weights must all be float32 or all float64; found "
-            f"{', '.join(sorted(map(str, types)))}. Write the file again with save_model."
-        )
+        weights = {name: torch.from_numpy(file.get_tensor(name)) for name in shapes}
     _check_finite(weights, path)
     # Files written before there was a checksum have none.
     if header.get("sha256", found := _checksum(header["model"], weights)) != found:
@@ -123,7 +126,7 @@ def load_model(model: str | Path, *, dtype: torch.dtype | None = None) -> Atomis
             f"{path} is damaged: its contents do not have the checksum they were written with. "
             "Copy or download it again."
         )
-    potential.to(types.pop())
+    potential.to(_DTYPES[types.pop()])
     potential.load_state_dict(weights)
     if dtype is not None:
         potential.to(dtype)
@@ -273,7 +276,9 @@ def _foreign_kind(start: bytes) -> str:
 def _opened(path: Path) -> Any:
     """The safetensors reader on `path`, its own errors turned into ours."""
     try:
-        return safe_open(str(path), framework="pt", device="cpu")
+        # As numpy arrays: for torch it opens the file a second time to read the weights, and they
+        # may then be those of another file put in its place since.
+        return safe_open(str(path), framework="np")
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelFileError(
             f"{path} is truncated or damaged ({error}). Copy or download it again."
