@@ -47,6 +47,12 @@ class Integrator:
         """Advance by one time step."""
         self.dynamics.step()
 
+    def set_momenta(self, momenta: NDArray[np.float64]) -> None:
+        """Other momenta (n_atoms, 3) in ASE's units, also where ASE keeps copies."""
+        self.dynamics.atoms.set_momenta(momenta, apply_constraint=False)
+        if "_p" in self.memory:
+            self.dynamics._p = momenta.copy()
+
     def state(self) -> dict[str, NDArray[np.float64]]:
         """Copies of everything the integrator remembers between steps."""
         return {name: np.array(_get(self.dynamics, name), dtype=np.float64) for name in self.memory}
