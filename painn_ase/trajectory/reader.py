@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.channels import CHANNELS, Channel, unit_factor
 from painn_ase.trajectory.journal import JournaledFile
+from painn_ase.trajectory.typed import attribute, check_type
 from painn_ase.trajectory.writer import System
 from painn_ase.units import ase_time_to_fs
 
@@ -253,8 +254,8 @@ class TrajectoryReader:
         numbers = species.astype(np.int64)
         record = _group(self._file, "parameters/painn_ase")
         copies = None
-        if record is not None and "n_replicas" in record.attrs:
-            copies = int(record.attrs["n_replicas"])
+        if record is not None and (claimed := attribute(record, "n_replicas")) is not None:
+            copies = int(claimed)
             if copies < 1 or len(numbers) % copies:
                 raise TrajectoryError(f"{self.path}: {len(numbers)} atoms in {copies} replicas.")
         masses = (
@@ -270,20 +271,20 @@ class TrajectoryReader:
         box = _group(group, "box")
         if box is None:
             raise TrajectoryError(f"{self.path}: '{group.name}/box' is missing.")
-        boundary = [str(_text(b)) for b in np.atleast_1d(box.attrs["boundary"])]
+        boundary = [str(_text(b)) for b in np.atleast_1d(attribute(box, "boundary", ()))]
         if len(boundary) != 3:
             raise TrajectoryError(f"{self.path}: boundary {boundary} is not three-dimensional.")
         pbc = tuple(b == "periodic" for b in boundary)
         cell = np.zeros((3, 3))
-        if record is not None and "cell" in record.attrs:
-            cell = np.asarray(record.attrs["cell"], dtype=np.float64).reshape(3, 3)
+        if record is not None and (vectors := attribute(record, "cell")) is not None:
+            cell = np.asarray(vectors, dtype=np.float64).reshape(3, 3)
         # Seen without following a link; a changing cell is a group here.
         if box.get("edges", getlink=True) is not None and _group(box, "edges") is None:
             edges = _dataset(box, "edges")
             values = np.asarray(_whole(edges), dtype=np.float64)
-            unit = _text(edges.attrs.get("unit", "Angstrom"))
+            unit = _text(attribute(edges, "unit", "Angstrom"))
             values = values * unit_factor(unit, f"{self.path}: box/edges")
-            cell = np.diag(values) if values.ndim == 1 else values.reshape(3, 3)
+            cell = np.diag(values) if values.shape == (3,) else values.reshape(3, 3)
         if not np.isfinite(cell).all():
             raise TrajectoryError(f"{self.path}: the cell is not finite.")
         return System(
@@ -299,7 +300,8 @@ class TrajectoryReader:
         record = _group(self._file, "parameters/painn_ase")
         if record is None:
             return {}
-        texts = {k: v for k, v in record.attrs.items() if k.startswith("provenance_")}
+        names = [name for name in record.attrs if name.startswith("provenance_")]
+        texts = {name: attribute(record, name) for name in names}
         for key in record:
             if key.startswith("provenance_"):
                 texts[key] = _whole(_dataset(record, key))
@@ -334,7 +336,7 @@ class TrajectoryReader:
         if not (np.isfinite(steps).all() and np.isfinite(times).all()):
             raise TrajectoryError(f"{self.path}: steps or times of {channel.path} are not numbers.")
         steps = steps.astype(np.int64)
-        unit = _text(group["time"].attrs.get("unit", "fs")) if has_time else "fs"
+        unit = _text(attribute(_dataset(group, "time"), "unit", "fs")) if has_time else "fs"
         n = min(value.shape[0], len(steps), len(times))
         if np.any(np.diff(steps[:n]) <= 0):
             raise TrajectoryError(f"{self.path}: steps of {channel.path} do not ascend.")
@@ -344,7 +346,7 @@ class TrajectoryReader:
             steps=steps[:n],
             times=times[:n].astype(np.float64) * unit_factor(unit, channel.path) * ase_time_to_fs,
             factor=unit_factor(
-                _text(value.attrs.get("unit", channel.unit)), f"{self.path}: {channel.path}"
+                _text(attribute(value, "unit", channel.unit)), f"{self.path}: {channel.path}"
             ),
         )
 
@@ -409,6 +411,7 @@ def _dataset(group: h5py.Group, key: str) -> h5py.Dataset:
     dataset = group[key]
     if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
         raise TrajectoryError(f"{group.name}/{key} is no dataset of this file.")
+    check_type(dataset.dtype, f"{group.name}/{key}")
     return dataset
 
 
@@ -430,7 +433,7 @@ def _progression(group: h5py.Group, key: str, n: int) -> NDArray[Any]:
     """Steps or times: given one by one, or as an increment with an offset (H5MD, §2.3)."""
     dataset = _dataset(group, key)
     if dataset.shape == ():
-        offset = float(dataset.attrs.get("offset", 0))
+        offset = float(attribute(dataset, "offset", 0))
         return offset + np.arange(n) * float(dataset[()])
     return np.asarray(_whole(dataset))
 

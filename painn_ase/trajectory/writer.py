@@ -22,6 +22,7 @@ from painn_ase._version import __version__
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.channels import Channel, channel_named, unit_factor
 from painn_ase.trajectory.journal import JournaledFile, journal_path
+from painn_ase.trajectory.typed import attribute
 
 __all__ = ["System", "TrajectoryWriter"]
 
@@ -300,7 +301,7 @@ class TrajectoryWriter:
         arrays = {}
         for channel in stream.channels:
             if channel.name == "cell" and "cell" not in values:
-                arrays["cell"] = np.array(self._file["parameters/painn_ase"].attrs["cell"])
+                arrays["cell"] = np.array(attribute(self._file["parameters/painn_ase"], "cell"))
                 continue
             if channel.name not in values:
                 raise TrajectoryError(
@@ -332,7 +333,7 @@ class TrajectoryWriter:
         for channel in stream.channels:
             dataset = self._file[channel.path]["value"]
             dataset.resize(start + n, axis=0)
-            scale = unit_factor(str(dataset.attrs["unit"]), channel.name)
+            scale = unit_factor(str(attribute(dataset, "unit")), channel.name)
             dataset[start:] = np.stack(stream.frames[channel.name]) / scale
         stream.steps.clear()
         stream.times.clear()
@@ -340,7 +341,7 @@ class TrajectoryWriter:
 
     def _find_streams(self) -> None:
         """Learn from the file which channels it holds; cut torn tails of foreign making."""
-        layout = json.loads(self._file["parameters/painn_ase"].attrs["strides"])
+        layout = json.loads(attribute(self._file["parameters/painn_ase"], "strides"))
         for stride in sorted(set(layout.values())):
             channels = tuple(channel_named(n) for n, s in layout.items() if s == stride)
             datasets = _datasets(self._file, channels)
@@ -411,7 +412,7 @@ def _create_stream(
     if stride < 1:
         raise TrajectoryError(f"A stride is at least 1, got {stride} for {', '.join(names)}.")
     record = file["parameters/painn_ase"]
-    layout: dict[str, int] = json.loads(record.attrs.get("strides", "{}"))
+    layout: dict[str, int] = json.loads(attribute(record, "strides", "{}"))
     shared: h5py.Group | None = None
     for name in names:
         channel = channel_named(name)

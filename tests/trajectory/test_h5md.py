@@ -306,6 +306,28 @@ def test_a_heap_of_strings_on_which_hdf5_would_hang_is_refused(
             opener(tmp_path / "run.h5").read("positions")
 
 
+def test_a_type_on_which_hdf5_would_crash_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path / "run.h5")
+    content = bytearray((tmp_path / "run.h5").read_bytes())
+    at = content.index(b"\x19\x01", content.index(b"boundary\0"))  # variable length, of strings
+    content[at + 1] = 0xFF  # ... of something that there is not
+    (tmp_path / "run.h5").write_bytes(content)
+    with pytest.raises(TrajectoryError, match="neither numbers nor strings"):
+        TrajectoryReader(tmp_path / "run.h5")
+
+
+@pytest.mark.parametrize("edges", [np.ones(4), np.ones((2, 3)), np.float64(1.0)])
+def test_a_cell_of_another_shape_is_refused(tmp_path: Path, edges: np.ndarray) -> None:
+    _write(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        box = file["particles/all/box"]
+        if "edges" in box:
+            del box["edges"]
+        box["edges"] = edges
+    with pytest.raises(TrajectoryError, match=r"run\.h5"):
+        TrajectoryReader(tmp_path / "run.h5").atoms(0)
+
+
 @pytest.mark.parametrize("key", ["step", "time"])
 def test_steps_and_times_that_are_no_numbers_are_refused(tmp_path: Path, key: str) -> None:
     _write(tmp_path / "run.h5")
