@@ -107,7 +107,10 @@ class HeadChoice:
 
     def __post_init__(self) -> None:
         if not 0 < self.output_unit <= 100:
-            raise SpecError(f"output_unit must lie between 0 and 100; got {self.output_unit}.")
+            raise SpecError(
+                f"output_unit must lie between 0 and 100; got {self.output_unit}. Leave it out for "
+                "the default, 0.05."
+            )
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ TrainingStep = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
 
 #: Largest relative difference of loss and gradients between compiled and eager, float32.
 _TOLERANCE = 1e-3
+#: Weights, graph, atom counts, labels → the loss, its terms, its gradients.
+_Function = Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]
 
 
 def can_compile(device: torch.device) -> bool:
@@ -99,14 +101,6 @@ class _Periodic:
         return self.somewhere
 
 
-@dataclass(frozen=True)
-class _Compiled:
-    """A compiled function and the size it was made for."""
-
-    size: BatchSize
-    function: Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]
-
-
 class CompiledStep:
     """The eager step as functions compiled for a few sizes of batches, each on its first use.
 
@@ -126,7 +120,7 @@ class CompiledStep:
         self.sizes = tuple(sizes)
         self._pbc = _Periodic(periodic)
         self._names = [name for name, _ in eager.potential.named_parameters()]
-        self._compiled: dict[BatchSize, _Compiled] = {}
+        self._compiled: dict[BatchSize, _Function] = {}
         self._failed = False
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -138,26 +132,27 @@ class CompiledStep:
             return self.eager(batch)
         # Also for the batch that was compared: a continued run, which compiles anew, then takes
         # the very steps of the uninterrupted one.
-        loss, terms, grads = self._run(self._compiled[size], batch)
+        loss, terms, grads = self._run(self._compiled[size], pad_batch(batch, size))
         weights = list(self.eager.potential.parameters())
         total = _GradientsAtHand.apply(  # type: ignore[no-untyped-call]
             loss, len(grads), *grads, *weights
         )
         return total, dict(zip(batch.labels.present(), terms, strict=True))
 
-    def _run(self, compiled: _Compiled, batch: Batch) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    def _run(self, function: _Function, padded: Batch) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         weights = [w.detach() for w in self.eager.potential.parameters()]
         with torch.no_grad():
-            return compiled.function(weights, *_as_tensors(pad_batch(batch, compiled.size)))
+            return function(weights, *_as_tensors(padded))
 
     def _build(self, batch: Batch, size: BatchSize) -> bool:
         """Trace and compile for `size`; whether the result is that of eager on `batch`."""
         loss, _ = self.eager(batch)
         weights = list(self.eager.potential.parameters())
         expected = torch.autograd.grad(loss, weights, allow_unused=True)
+        padded = pad_batch(batch, size)
         try:
-            compiled = _Compiled(size, self._compile(pad_batch(batch, size)))
-            found = self._run(compiled, batch)
+            compiled = self._compile(padded)
+            found = self._run(compiled, padded)
         except Exception as error:  # whatever the compiler raises, eager is right
             return self._give_up(f"compiling it failed: {type(error).__name__}: {error}")
         worst = _largest_difference(found[0], found[2], loss, expected)
@@ -176,7 +171,7 @@ class CompiledStep:
         )
         return False
 
-    def _compile(self, batch: Batch) -> Callable[..., Any]:
+    def _compile(self, batch: Batch) -> _Function:
         from torch.fx.experimental.proxy_tensor import make_fx
 
         eager = self.eager
@@ -203,7 +198,7 @@ class CompiledStep:
 
         weights = [w.detach().clone().requires_grad_() for w in eager.potential.parameters()]
         traced = make_fx(compute)(weights, *_as_tensors(batch))
-        compiled: Callable[..., Any] = torch.compile(traced, dynamic=False)
+        compiled: _Function = torch.compile(traced, dynamic=False)
         return compiled
 
 
