@@ -277,7 +277,7 @@ def thermostat(options: argparse.Namespace) -> dict[str, Any]:
     axes.legend()
     _save(figure, options, options.experiment)
     double = ethanol(options.model or "ethanol")
-    double.calc = PaiNNCalculator(options.model, dtype="float64", backend="eager")
+    double.calc = PaiNNCalculator(options.model or "ethanol", dtype="float64", backend="eager")
     return {
         "steps": result.step,
         "degrees_of_freedom": degrees,
