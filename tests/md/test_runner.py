@@ -158,7 +158,8 @@ run_md(atoms, config, trajectory=path, restart=restart, overwrite=not restart)
 """
 
 
-@pytest.mark.parametrize("n_kills", [2, pytest.param(200, marks=pytest.mark.slow)])
+# Hundreds of kills, over all kinds of runs, are the business of scripts/reliability/kill_test.py.
+@pytest.mark.parametrize("n_kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_and_restarted_equals_uninterrupted(tmp_path, n_kills) -> None:
     script = SCRIPT.format(tests=str(Path(__file__).parent))
     rng = np.random.default_rng(0)
