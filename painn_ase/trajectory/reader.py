@@ -32,6 +32,8 @@ __all__ = ["TrajectoryReader"]
 #: A dataset may claim this many times the bytes it stores (compression), plus a little.
 _LARGEST_EXPANSION = 2000
 _SMALL = 1 << 20
+#: Beyond it a step kept as float64 is no whole number.
+_LAST_STEP = 2**53
 
 
 @dataclass(frozen=True)
@@ -333,7 +335,7 @@ class TrajectoryReader:
         steps = _progression(group, "step", value.shape[0])
         has_time = "time" in group
         times = _progression(group, "time" if has_time else "step", value.shape[0])
-        if not (np.isfinite(steps).all() and np.isfinite(times).all()):
+        if not ((np.abs(steps) < _LAST_STEP).all() and np.isfinite(times).all()):  # nor NaN
             raise TrajectoryError(f"{self.path}: steps or times of {channel.path} are not numbers.")
         steps = steps.astype(np.int64)
         unit = _text(attribute(_dataset(group, "time"), "unit", "fs")) if has_time else "fs"
