@@ -19,6 +19,9 @@ import numpy as np
 import pytest
 import torch
 from ase.build import molecule
+from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from leaks import WORK, watch
 
 from painn_ase import PaiNNCalculator
@@ -173,6 +176,61 @@ def test_a_model_file_written_by_several_processes_at_once_is_always_whole(tmp_p
         assert any(torch.equal(found, weight) for weight in known)
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in writers] == [0, 0]
     assert list(tmp_path.iterdir()) == [path]
+
+
+TWO_TRAININGS = """
+name = "springs"
+[data]
+path = "frames.extxyz"
+n_train = 16
+n_validation = 4
+[network]
+n_features = 4
+n_interactions = 1
+n_rbf = 4
+cutoff = 4.0
+[optimizer]
+batch_size = 4
+[schedule]
+epochs = 2
+warmup_steps = 2
+[runtime]
+threads = 1
+progress = false
+compile = "always"
+"""
+
+
+@pytest.mark.slow
+def test_trainings_that_compile_at_once_into_an_empty_cache_end_alike(tmp_path: Path) -> None:
+    rng, frames = np.random.default_rng(0), []
+    for _ in range(24):
+        atoms = molecule("H2O")
+        atoms.positions += 0.05 * rng.normal(size=(3, 3))
+        atoms.calc = LennardJones(sigma=0.8, epsilon=0.1)
+        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+        frames.append(atoms)
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")
+    }  # fmt: skip
+    started = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        write(folder / "frames.extxyz", frames)
+        (folder / "c.toml").write_text(TWO_TRAININGS)
+        words = [sys.executable, "-m", "painn_ase", "train", "c.toml"]
+        started.append(
+            subprocess.Popen(words, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+        )
+    said = [process.communicate(timeout=600)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert (tmp_path / "cache").is_dir()
+    assert not any("goes on uncompiled" in text for text in said)
+    models = [load_model(tmp_path / n / "runs/springs/springs.safetensors") for n in ("a", "b")]
+    one, other = (m.state_dict() for m in models)
+    assert all(torch.equal(weight, other[name]) for name, weight in one.items())
 
 
 @pytest.mark.gpu
