@@ -80,6 +80,7 @@ def test_units_of_plain_files(tmp_path: Path) -> None:
         ("a.csv", b"\xff\xfe\x00"),
         ("a.traj", b"- of Ulm"),
         ("a.extxyz", b"3\nLattice\nH 0 0\n"),
+        ("a.extxyz", 2 * b'1\ndipole="0 0 1" pbc="T T T"\nH 0 0 0\n'),
         ("a.csv", b"1,2,nan\n3,4,5\n"),
         ("a.h5", b"\x89HDF\r\n\x1a\n" + bytes(50)),
     ],
