@@ -301,8 +301,12 @@ def _npz_records(path: Path, keys: KeysSpec) -> Iterator[_Record]:
         ) from error
     for name in (*LABELS, "charge"):
         value = found[name]
-        if value is not None and len(value) != n_frames:
-            raise DataError(f"{path}: {name} has {len(value)} entries for {n_frames} frames.")
+        leading = positions.shape if name == "forces" else (n_frames,)
+        if value is not None and value.shape[: len(leading)] != leading:
+            raise DataError(
+                f"{path}: {name} has the shape {value.shape}, positions {positions.shape}; the "
+                f"shape must begin with {leading}."
+            )
     for n in range(n_frames):
         real = numbers[n] > 0  # rows padded to the largest structure carry the number 0
         cell = None if cells is None else cells[n]

@@ -217,6 +217,18 @@ def test_padded_archives_are_cut_to_the_real_atoms(tmp_path: Path) -> None:
     assert first.forces.shape == (3, 3)
 
 
+@pytest.mark.parametrize("labels", [{"F": np.zeros((2, 3, 3))}, {"E": 0.0}, {"E": np.zeros(3)}])
+def test_labels_of_another_number_are_named(
+    tmp_path: Path, labels: dict[str, np.ndarray | float]
+) -> None:
+    arrays = {"E": np.zeros(2), "F": np.zeros((2, 4, 3)), **labels}
+    np.savez(
+        tmp_path / "a.npz", R=np.random.default_rng(0).random((2, 4, 3)), z=[6, 1, 1, 1], **arrays
+    )
+    with pytest.raises(DataError, match="must begin with"):
+        read_frames(tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
