@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +41,26 @@ RESOLUTION = 20.0
 Array = NDArray[Any]
 
 
-def test_errors(name: str, path: Path) -> dict[str, Any]:
-    """Errors on the frames that the model's stored split calls `test`."""
+def test_errors(name: str, path: Path, others: Sequence[Path]) -> dict[str, Any]:
+    """Errors on the frames that the model's stored split, and those of `others`, call `test`."""
     config = read_config(HERE / f"{name}.toml")
     if not Path(config.data.path).exists():
         return {"skipped": f"{Path(config.data.path).name} has not been fetched"}
     frames = read_frames(config.data.path, config.data.keys, config.data.units)
     model = load_model(path)
-    chosen = model.spec.provenance["split"]["indices"]["test"]
+    splits = [load_model(other).spec.provenance["split"] for other in (path, *others)]
+    chosen = sorted(set.intersection(*(set(split["indices"]["test"]) for split in splits)))
     errors = errors_of(compare(model, [frames[n] for n in chosen]))
     report: dict[str, Any] = {"n_frames": len(chosen)}
     for quantity, e in errors.items():
         report[quantity] = {"unit": e.unit, "mae": e.mae, "rmse": e.rmse, "largest": e.largest}
         if (bar := BARS[name].get(quantity)) is not None:
             report[quantity] |= {"bar": bar, "reached": e.mae <= bar}
+    by_frame = [errors_of(compare(model, [frames[n]], ["forces"]))["forces"].mae for n in chosen]
+    report["forces"] |= {
+        "standard_error": float(np.std(by_frame, ddof=1) / len(by_frame) ** 0.5),
+        "median_of_frames": float(np.median(by_frame)),
+    }
     return report
 
 
@@ -79,20 +86,23 @@ def harmonic_errors(path: Path, reference: dict[str, Any]) -> dict[str, Any]:
         "raman": (result.raman, reference["raman_A4_amu"], "Å^4/amu"),
     }
     bands = band_starts(np.asarray(reference["freq_cm1"], dtype=float))
-    report: dict[str, Any] = {"modes": len(reference["freq_cm1"]), "bands": len(bands)}
+    report: dict[str, Any] = {}
     for quantity, (ours, theirs, unit) in pairs.items():
         x, y = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
         report[quantity] = deviation(x, y, unit)
         if quantity in MARGIN:
-            relative, absolute = MARGIN[quantity]
-            for kind, a, b in (
-                ("modes", x, y),
-                ("bands", np.add.reduceat(x, bands), np.add.reduceat(y, bands)),
-            ):
-                inside = np.abs(a - b) <= relative * b + absolute
-                report[quantity][f"{kind}_within_bar"] = int(inside.sum())
-                report[quantity][f"{kind}_mae"] = float(np.abs(a - b).mean())
+            in_bands = np.add.reduceat(x, bands), np.add.reduceat(y, bands)
+            report[quantity]["within_margin"] = {
+                "modes": within(x, y, *MARGIN[quantity]),
+                "bands": within(*in_bands, *MARGIN[quantity]),
+            }
     return report
+
+
+def within(ours: Array, theirs: Array, relative: float, absolute: float) -> str:
+    """How many of how many values are as near as that to the reference's."""
+    near = np.abs(ours - theirs) <= relative * theirs + absolute
+    return f"{near.sum()} of {near.size}"
 
 
 def band_starts(frequencies: Array) -> Array:
@@ -121,17 +131,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="default: all bundled models")
     parser.add_argument("--model", type=Path, help="another file than the bundled one")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="on frames these never saw either; no report",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     shipped = bundled_models()
     for name in arguments.names or [n for n in BARS if n in shipped]:
         path = arguments.model or shipped[name]
-        report: dict[str, Any] = {"model": name, "test": test_errors(name, path)}
+        report: dict[str, Any] = {"model": name}
+        report["test"] = test_errors(name, path, arguments.beside)
         for conformer, reference in references(name).items():
             report[conformer] = harmonic_errors(path, reference)
-        target = HERE / "reports" / f"{name}.json"
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        if not arguments.beside:
+            target = HERE / "reports" / f"{name}.json"
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
         print_report(report)
 
 
@@ -148,11 +167,15 @@ def print_report(report: dict[str, Any]) -> None:
                     if "bar" in e
                     else ""
                 )
+                if "standard_error" in e:
+                    bar = (
+                        f" ± {e['standard_error']:.1e}, half of the frames below "
+                        f"{e['median_of_frames']:.1e}{bar}"
+                    )
                 worst = f"  relative {e['largest_relative']:.2%}" if "largest_relative" in e else ""
-                if "modes_within_bar" in e:
-                    worst += (
-                        f"  within 5 %: {e['modes_within_bar']} of {values['modes']} modes, "
-                        f"{e['bands_within_bar']} of {values['bands']} bands"
+                if (counts := e.get("within_margin")) is not None:
+                    worst += f"  within {MARGIN[quantity][0]:.0%}: " + ", ".join(
+                        f"{count} {kind}" for kind, count in counts.items()
                     )
                 print(
                     f"  {part:9s} {quantity:16s} MAE {e['mae']:.3e}  largest {e['largest']:.3e} "

@@ -5,8 +5,9 @@
 Two hundred frames of the liquid hold no molecule bent below 84 degrees. A model trained on them
 alone has no wall there, and sooner or later a molecule of a long run falls in. A lone molecule of
 q-TIP4P/F has an energy in closed form (Habershon, Markland, Manolopoulos, J. Chem. Phys. 131,
-024501 (2009), eqs. 4-6), so such frames cost nothing: 64 molecules each, too far apart to see each
-other. Frames this program wrote before are replaced.
+024501 (2009); the constants are those of i-PI's qtip4pf, which labelled the liquid, to four
+digits), so such frames cost nothing: 64 molecules each, too far apart to see each other. Frames
+this program wrote before are replaced.
 """
 
 from __future__ import annotations

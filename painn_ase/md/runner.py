@@ -402,9 +402,9 @@ class _Run:
         self.integrator.step()
         self.step += 1
         if self.step % _REST_EVERY == 0 and self.config.ensemble in ("bussi", "nose-hoover"):
-            # These multiply all momenta by one random number after another, whose product wanders
-            # over decades: the angular momentum of rounding becomes a turning molecule, and the
-            # vibrations are left too cold (one water in float32: 2 % within 10⁶ steps).
+            # These multiply all momenta by one number after another, whose product wanders over
+            # decades: the angular momentum of rounding becomes a turning molecule, and the
+            # vibrations are left too cold.
             momenta = self._without_rigid_motion(self.atoms.get_velocities())
             self.integrator.set_momenta(momenta * self.atoms.get_masses()[:, None])
         self.monitor.check(self.atoms, self.step)

@@ -264,12 +264,12 @@ def _arrays_of_frames(
             if (value := _recorded(atoms, name)) is not None:
                 frames.append(value.reshape(_SHAPES[name]))
         if all(atoms.pbc):
-            if not (volume := abs(float(np.linalg.det(atoms.cell[:])))) > 0.0:
+            if not (size := float(atoms.cell.volume)) > 0.0:
                 raise TrajectoryError(
                     f"{path}: frame {n_frames} is periodic in all directions, but its cell "
                     f"{atoms.cell[:].tolist()} has no volume. Give it one, or pbc = False."
                 )
-            volumes.append(volume)
+            volumes.append(size)
         if "time_fs" in atoms.info:
             times.append(_time(atoms.info["time_fs"], path))
     for name, frames in collected.items():
@@ -278,8 +278,8 @@ def _arrays_of_frames(
     timestep = None
     if len(times) == n_frames > 1:
         timestep = (times[-1] - times[0]) / (n_frames - 1)
-    mean = float(np.mean(volumes)) if len(volumes) == n_frames else None
-    return {n: np.array(f) for n, f in collected.items() if f}, timestep, mean
+    volume = float(np.mean(volumes)) if len(volumes) == n_frames else None
+    return {n: np.array(f) for n, f in collected.items() if f}, timestep, volume
 
 
 def _time(value: Any, path: Path) -> float:

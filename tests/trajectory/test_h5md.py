@@ -328,13 +328,15 @@ def test_a_cell_of_another_shape_is_refused(tmp_path: Path, edges: np.ndarray) -
         TrajectoryReader(tmp_path / "run.h5").atoms(0)
 
 
-@pytest.mark.parametrize("key", ["step", "time"])
-def test_steps_and_times_that_are_no_numbers_are_refused(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(("key", "value"), [("step", np.nan), ("time", np.nan), ("step", 1e300)])
+def test_steps_and_times_that_are_no_numbers_are_refused(
+    tmp_path: Path, key: str, value: float
+) -> None:
     _write(tmp_path / "run.h5")
     with h5py.File(tmp_path / "run.h5", "r+") as file:
         group = file["particles/all/position"]
         values = group[key][()].astype(float)
-        values[1] = np.nan
+        values[1] = value
         del group[key]
         group[key] = values
     with pytest.raises(TrajectoryError, match="not numbers"):
