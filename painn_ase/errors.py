@@ -19,6 +19,7 @@ __all__ = [
     "PaiNNWarning",
     "SpecError",
     "TrajectoryError",
+    "UnitError",
     "UnknownElementError",
     "UnstableRunError",
     "UnsupportedPropertyError",
@@ -69,6 +70,10 @@ class DataError(PaiNNError, ValueError):
 
 class TrajectoryError(PaiNNError, OSError):
     """A trajectory file that cannot be read, written or continued."""
+
+
+class UnitError(PaiNNError, ValueError):
+    """A unit that is not known, or is the unit of another quantity."""
 
 
 class MissingDependencyError(PaiNNError, ImportError):
