@@ -50,7 +50,7 @@ def build_painn_ase(data: str, batch_size: int, compiled: bool) -> Callable[[], 
 
     from painn_ase.potential import AtomisticPotential
     from painn_ase.training.batches import FrameTensors
-    from painn_ase.training.config import DataSpec, NetworkSpec, TrainConfig
+    from painn_ase.training.config import DataSpec, TrainConfig, network_to_train
     from painn_ase.training.loss import WeightedLoss
     from painn_ase.training.padding import choose_sizes
     from painn_ase.training.readers import read_frames
@@ -61,7 +61,7 @@ def build_painn_ase(data: str, batch_size: int, compiled: bool) -> Callable[[], 
     frames = []
     for name, n in SETS[data].items():
         frames += read_frames(DATA / f"{name}.extxyz", labels=labels)[:n]
-    network = NetworkSpec(
+    network = network_to_train(
         n_features=FEATURES, n_interactions=INTERACTIONS, n_rbf=BASIS, cutoff=CUTOFF
     )
     config = TrainConfig("benchmark", DataSpec(data), network=network)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from painn_ase.elements import SYMBOLS
 from painn_ase.quantities import QUANTITIES
-from painn_ase.spec import HeadsSpec, ModelSpec, PaiNNSpec
+from painn_ase.spec import HeadsSpec, ModelSpec, NetworkSpec, PaiNNSpec
 
 __all__ = ["model_card", "print_card"]
 
@@ -68,14 +68,16 @@ def _head(heads: HeadsSpec, name: str) -> str:
     return f"{name} ({kind.replace('_', ' ')})" if kind else name
 
 
-def _network_rows(spec: PaiNNSpec) -> Iterator[tuple[str, str]]:
+def _network_rows(spec: NetworkSpec) -> Iterator[tuple[str, str]]:
+    yield "kind", spec.kind
     yield "cutoff", f"{spec.cutoff:g} Å, {spec.cutoff_function}"
     yield "features", str(spec.n_features)
-    shared = ", shared" if spec.shared_interactions else ""
+    shared = ", shared" if getattr(spec, "shared_interactions", False) else ""
     yield "interactions", f"{spec.n_interactions}{shared}"
     yield "radial basis", f"{spec.n_rbf} {spec.radial_basis} functions"
-    hidden = " → ".join(map(str, spec.filter_hidden)) or "linear"
-    yield "filters", hidden + (", shared" if spec.shared_filters else "")
+    if isinstance(spec, PaiNNSpec):
+        hidden = " → ".join(map(str, spec.filter_hidden)) or "linear"
+        yield "filters", hidden + (", shared" if spec.shared_filters else "")
 
 
 def _quantities(heads: HeadsSpec) -> Table:

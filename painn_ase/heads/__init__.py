@@ -1,7 +1,12 @@
 """Heads: from atomic features to energy, dipole, polarizability, charges and general tensors."""
 
 from painn_ase.heads.charges import ChargesHead
-from painn_ase.heads.dipole import LatentChargeDipole, LocalDipole, build_dipole_head
+from painn_ase.heads.dipole import (
+    LatentChargeDipole,
+    LocalDipole,
+    PointChargeDipole,
+    build_dipole_head,
+)
 from painn_ase.heads.energy import EnergyHead
 from painn_ase.heads.frame import Frame
 from painn_ase.heads.polarizability import (
@@ -20,6 +25,7 @@ __all__ = [
     "LatentPositionPolarizability",
     "LocalDipole",
     "LocalPolarizability",
+    "PointChargeDipole",
     "build_dipole_head",
     "build_gated_stack",
     "build_polarizability_head",

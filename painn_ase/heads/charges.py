@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from painn_ase.heads.energy import head_widths
 from painn_ase.heads.frame import Frame
 from painn_ase.nn.blocks import build_mlp
-from painn_ase.nn.painn import Features
+from painn_ase.nn.network import Features
 from painn_ase.spec import ChargesSpec
 
 __all__ = ["ChargesHead"]

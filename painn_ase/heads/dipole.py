@@ -1,15 +1,17 @@
-"""Dipole heads: with latent charges for molecules, local for periodic systems."""
+"""Dipole heads: with latent charges for molecules, local for periodic systems, charges alone."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from painn_ase.heads.energy import head_widths
 from painn_ase.heads.frame import Frame
 from painn_ase.heads.tensors import AtomicTensors, build_gated_stack
-from painn_ase.nn.painn import Features
+from painn_ase.nn.blocks import build_mlp
+from painn_ase.nn.network import Features
 from painn_ase.spec import DipoleSpec
 
-__all__ = ["LatentChargeDipole", "LocalDipole", "build_dipole_head"]
+__all__ = ["LatentChargeDipole", "LocalDipole", "PointChargeDipole", "build_dipole_head"]
 
 
 class LatentChargeDipole(nn.Module):
@@ -58,7 +60,33 @@ class LocalDipole(nn.Module):
         return self.scale * frame.sum_over_atoms(atomic), None
 
 
+class PointChargeDipole(nn.Module):
+    """μ = Σ_i q_atom(q_i) r_i: latent charges alone, for networks without vectors.
+
+    Charges and origin are those of :class:`LatentChargeDipole`.
+    """
+
+    needs_origin = True
+
+    def __init__(self, spec: DipoleSpec, n_features: int) -> None:
+        super().__init__()
+        self.scale = spec.scale
+        hidden = None if spec.n_hidden is None else (spec.n_hidden,)
+        self.mlp = build_mlp(head_widths(n_features, hidden))
+
+    def forward(self, features: Features, frame: Frame) -> tuple[Tensor, Tensor]:
+        """Dipole (n_systems, 3) in e·Å and charges (n_atoms,) in e, float64."""
+        raw_charges = self.mlp(features.scalars).squeeze(-1)
+        charges = frame.corrected_charges(self.scale * raw_charges)
+        lever = frame.positions - frame.centers_of_mass.detach()
+        return frame.sum_over_atoms(charges.unsqueeze(-1) * lever), charges
+
+
 def build_dipole_head(spec: DipoleSpec, n_features: int) -> nn.Module:
     """The dipole head that `spec` names."""
-    kinds = {"latent_charge": LatentChargeDipole, "local": LocalDipole}
+    kinds: dict[str, type[LatentChargeDipole | LocalDipole | PointChargeDipole]] = {
+        "latent_charge": LatentChargeDipole,
+        "local": LocalDipole,
+        "point_charge": PointChargeDipole,
+    }
     return kinds[spec.kind](spec, n_features)

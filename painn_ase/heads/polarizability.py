@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from painn_ase.heads.energy import ElementTable
 from painn_ase.heads.frame import Frame
 from painn_ase.heads.tensors import AtomicTensors, build_gated_stack
-from painn_ase.nn.painn import Features
+from painn_ase.nn.network import Features
 from painn_ase.spec import PolarizabilitySpec
 
 __all__ = ["LatentPositionPolarizability", "LocalPolarizability", "build_polarizability_head"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from painn_ase.nn.blocks import GatedEquivariantBlock
-from painn_ase.nn.painn import Features
+from painn_ase.nn.network import Features
 
 __all__ = ["AtomicTensors", "GatedStack", "build_gated_stack"]
 
@@ -29,6 +29,7 @@ class GatedStack(nn.Module):
 
     def forward(self, features: Features) -> tuple[Tensor, Tensor]:
         """Scalars (n_atoms, n_out[0]) and vectors (n_atoms, 3, n_out[1])."""
+        assert features.vectors is not None  # ModelSpec refuses such heads on scalar networks
         scalars, vectors = self.blocks[0](features.scalars, features.vectors)
         out: tuple[Tensor, Tensor] = self.blocks[1](nn.functional.silu(scalars), vectors)
         return out

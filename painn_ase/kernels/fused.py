@@ -43,6 +43,7 @@ from painn_ase.kernels.response import (
     polarizability_of,
 )
 from painn_ase.potential import AtomisticPotential
+from painn_ase.spec import PaiNNSpec
 
 __all__ = ["EnergyForces", "FusedEnergy", "Response", "Structure", "why_not_fused"]
 
@@ -112,13 +113,18 @@ def why_not_fused(potential: AtomisticPotential) -> str | None:
             "the fused kernel copies the weights once, and these may still be trained. Call "
             "potential.eval().requires_grad_(False) first."
         )
-    if spec.representation.filter_hidden:
+    network = spec.representation
+    if not isinstance(network, PaiNNSpec):
+        return f"the fused kernel knows PaiNN only, this network is of kind {network.kind!r}."
+    if spec.heads.dipole is not None and spec.heads.dipole.kind == "point_charge":
+        return "the fused kernel has no dipole of point charges."
+    if network.filter_hidden:
         return "the fused kernel knows linear filters only, this model's have hidden layers."
     if potential.exchange is not None:
         return "the potential exchanges features with other processes between blocks."
-    if spec.representation.radial_basis == "bessel":
+    if network.radial_basis == "bessel":
         off = frequency_offsets(potential)
-        if np.abs(off).max() * spec.representation.cutoff > _FREQUENCY_TOLERANCE:
+        if np.abs(off).max() * network.cutoff > _FREQUENCY_TOLERANCE:
             return "the Bessel frequencies of this model are not multiples of π/cutoff."
     return None
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from painn_ase.errors import MissingDependencyError
 from painn_ase.heads import EnergyHead
 from painn_ase.kernels.library import ModelRecord, StackRecord, load_library
-from painn_ase.nn.painn import Mixing
+from painn_ase.nn.painn import Mixing, PaiNN
 from painn_ase.potential import AtomisticPotential
 
 __all__ = ["create_kernel", "frequency_offsets", "stack_names", "stack_sizes"]
@@ -23,9 +23,16 @@ FloatArray: TypeAlias = NDArray[np.float64]
 _doubles = ctypes.POINTER(ctypes.c_double)
 
 
+def _network(potential: AtomisticPotential) -> PaiNN:
+    """The network; :func:`.why_not_fused` has said no to any other kind."""
+    network = potential.representation
+    assert isinstance(network, PaiNN)
+    return network
+
+
 def frequency_offsets(potential: AtomisticPotential) -> FloatArray:
     """Stored Bessel frequencies minus nπ/cutoff, 1/Å: float32 training has rounded them."""
-    stored = _array(potential.representation.radial_basis.frequencies)
+    stored = _array(_network(potential).radial_basis.frequencies)
     n = np.arange(1, len(stored) + 1)
     return stored - n * (math.pi / potential.cutoff)
 
@@ -49,9 +56,10 @@ def stack_sizes(potential: AtomisticPotential, name: str) -> tuple[int, int]:
 
 def create_kernel(potential: AtomisticPotential, isa: int) -> int:
     """The kernel's own copy of the model for instruction set number `isa`: its address."""
-    spec = potential.spec.representation
+    network = _network(potential)
+    spec = network.spec
     gaussian = spec.radial_basis == "gaussian"
-    basis = potential.representation.radial_basis
+    basis = network.radial_basis
     centers = _array(basis.centers) if gaussian else frequency_offsets(potential)
     widths = _array(basis.widths) if gaussian else np.ones(spec.n_rbf)
     energy, scale, reference = _energy_head(potential)
@@ -122,7 +130,7 @@ def _energy_head(potential: AtomisticPotential) -> tuple[list[FloatArray], float
 
 def _tensors(potential: AtomisticPotential) -> list[FloatArray]:
     """The network's weights in the order of csrc/abi.h; blocks that share weights repeat them."""
-    net = potential.representation
+    net = _network(potential)
     blocks = range(net.spec.n_interactions)
     found: list[Any] = [net.embedding.weight]
     for k in blocks:

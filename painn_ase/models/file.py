@@ -44,8 +44,19 @@ _UNITS = {
 }
 #: safetensors' name → type of the weights.
 _DTYPES = {"F32": torch.float32, "F64": torch.float64}
-#: schema version → function that turns a header of that version into one of the next.
-_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def _name_the_network(header: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 knew PaiNN alone and had no word for it; from 2 on a network says its kind."""
+    model = header.get("model")
+    if isinstance(model, dict) and isinstance(network := model.get("representation", {}), dict):
+        header = {**header, "model": {**model, "representation": {"kind": "painn", **network}}}
+    return {**header, "schema_version": 2}
+
+
+#: schema version → function that turns a header of that version into one of the next, and leaves
+#: the one it is given as it is: the checksum is of the description as it was written.
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _name_the_network}
 
 
 def save_model(potential: AtomisticPotential, path: str | Path) -> Path:
@@ -148,15 +159,15 @@ def read_model_spec(model: str | Path) -> ModelSpec:
 
 
 def _read_header(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], ModelSpec]:
-    """The header of a model file in the present schema, and the description in it."""
+    """The header of a model file as it stands there, and the description in it."""
     if _KEY not in metadata:
         raise ModelFileError(
             f"{path} is a safetensors file, but not a model of painn_ase: its header has no "
             f"{_KEY!r} entry (found: {', '.join(metadata) or 'none'})."
         )
     try:
-        header = _migrated(json.loads(metadata[_KEY]))
-        return header, from_dict(ModelSpec, header.get("model", {}), "model")
+        header = json.loads(metadata[_KEY])
+        return header, from_dict(ModelSpec, _migrated(header).get("model", {}), "model")
     except (ValueError, RecursionError) as error:  # SpecError is a ValueError, as is all of JSON's
         raise ModelFileError(f"{path}: the header is damaged or foreign. {error}") from error
 
@@ -231,12 +242,10 @@ def _build_if_shapes_fit(
 
 def _n_layers(spec: ModelSpec) -> int:
     """A lower bound of the number of arrays, known before a single layer is built."""
-    net, heads = spec.representation, spec.heads
-    filters = 1 if net.shared_filters else net.n_interactions
-    interactions = 1 if net.shared_interactions else net.n_interactions
+    heads = spec.heads
     scalar_heads = [h for h in (heads.energy, heads.charges) if h is not None]
     hidden = sum(len(head.n_hidden or ()) for head in scalar_heads)
-    return filters * (1 + len(net.filter_hidden)) + interactions + hidden
+    return spec.representation.least_arrays + hidden
 
 
 def _check_container(path: Path) -> None:

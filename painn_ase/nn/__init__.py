@@ -1,5 +1,6 @@
-"""The network: radial basis, cutoff, gated blocks, PaiNN. Knows neither ASE nor NumPy."""
+"""Networks: radial bases, cutoffs, blocks; each kind in its file. Knows neither ASE nor NumPy."""
 
-from painn_ase.nn.painn import Features, PaiNN
+from painn_ase.nn.network import AtomicNetwork, Exchange, Features, build_network, builds
+from painn_ase.nn.painn import PaiNN
 
-__all__ = ["Features", "PaiNN"]
+__all__ = ["AtomicNetwork", "Exchange", "Features", "PaiNN", "build_network", "builds"]

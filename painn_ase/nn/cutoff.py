@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from painn_ase.spec import PaiNNSpec
+from painn_ase.spec import NetworkSpec
 
 __all__ = ["build_cutoff_function", "cosine_cutoff", "polynomial_cutoff"]
 
@@ -26,6 +26,6 @@ def polynomial_cutoff(distances: Tensor, cutoff: float) -> Tensor:
     return value * (distances < cutoff)
 
 
-def build_cutoff_function(spec: PaiNNSpec) -> Callable[[Tensor, float], Tensor]:
+def build_cutoff_function(spec: NetworkSpec) -> Callable[[Tensor, float], Tensor]:
     """The cutoff function that `spec` names."""
     return {"cosine": cosine_cutoff, "polynomial": polynomial_cutoff}[spec.cutoff_function]

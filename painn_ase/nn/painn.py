@@ -7,8 +7,6 @@ the same code runs where some atoms are only ghosts of another process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -16,30 +14,12 @@ from torch import Tensor, nn
 
 from painn_ase.nn.blocks import build_mlp, vector_norm
 from painn_ase.nn.cutoff import build_cutoff_function
+from painn_ase.nn.network import AtomicNetwork, Exchange, Features, builds
 from painn_ase.nn.radial import build_radial_basis
 from painn_ase.nn.scatter import ScatterBackend, scatter_sum
 from painn_ase.spec import PaiNNSpec
 
-__all__ = ["Exchange", "Features", "Interaction", "Mixing", "PaiNN"]
-
-#: Hook between blocks: fills in the features of atoms that another process owns.
-Exchange = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the network says of each atom.
-
-    Attributes
-    ----------
-    scalars : Tensor (n_atoms, F)
-        The paper's s_i, here q_i.
-    vectors : Tensor (n_atoms, 3, F)
-        The paper's v_i, here μ_i.
-    """
-
-    scalars: Tensor
-    vectors: Tensor
+__all__ = ["Interaction", "Mixing", "PaiNN"]
 
 
 class Interaction(nn.Module):
@@ -114,16 +94,8 @@ def _filter(net: nn.Sequential, basis: Tensor, cutoff: Tensor) -> Tensor:
     return torch.cat((inner * cutoff, cutoff), dim=-1) @ weight.T
 
 
-def _normal(*shape: int) -> Tensor:
-    """Standard normal numbers; on the meta device (shapes only) nothing is drawn.
-
-    torch draws meta numbers through its compiler stack, whose import costs seconds.
-    """
-    weight = torch.empty(shape)
-    return weight if weight.is_meta else nn.init.normal_(weight)
-
-
-class PaiNN(nn.Module):
+@builds(PaiNNSpec)
+class PaiNN(AtomicNetwork):
     """The network: embedding, then L times interaction and mixing.
 
     Parameters
@@ -134,13 +106,11 @@ class PaiNN(nn.Module):
     """
 
     def __init__(self, spec: PaiNNSpec, n_elements: int) -> None:
-        super().__init__()
-        self.spec = spec
-        self.scatter_backend: ScatterBackend = "torch"
+        super().__init__(spec, n_elements)
+        self.spec: PaiNNSpec = spec
         n, n_blocks = spec.n_features, spec.n_interactions
         n_filters = 1 if spec.shared_filters else n_blocks
         n_weights = 1 if spec.shared_interactions else n_blocks
-        self.embedding = nn.Embedding(n_elements, n, _weight=_normal(n_elements, n))
         self.radial_basis = build_radial_basis(spec)
         self.cutoff_function = build_cutoff_function(spec)
         widths = (spec.n_rbf, *spec.filter_hidden, 3 * n)
@@ -156,19 +126,7 @@ class PaiNN(nn.Module):
         idx_j: Tensor,
         exchange: Exchange | None = None,
     ) -> Features:
-        """Features of every atom.
-
-        Parameters
-        ----------
-        element_idx : Tensor (n_atoms,), int64
-            Row of the embedding for each atom.
-        edge_vectors : Tensor (n_edges, 3)
-            r_ij = r_j − r_i + S·cell in Å; edges beyond the cutoff contribute exactly nothing.
-        idx_i, idx_j : Tensor (n_edges,), int64
-            Receiving centre and sending neighbour.
-        exchange : callable, optional
-            Called between blocks with scalars and vectors; the identity on one process.
-        """
+        """Features of every atom, see :meth:`.AtomicNetwork.forward`."""
         distances = torch.sqrt((edge_vectors * edge_vectors).sum(dim=-1))
         directions = edge_vectors / distances.unsqueeze(-1)
         basis = self.radial_basis(distances)

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from painn_ase.spec import PaiNNSpec
+from painn_ase.spec import NetworkSpec
 
 __all__ = ["BesselBasis", "GaussianBasis", "build_radial_basis"]
 
@@ -56,7 +56,7 @@ def _as_weights(constants: Tensor) -> Tensor:
     return constants.to(torch.get_default_dtype())
 
 
-def build_radial_basis(spec: PaiNNSpec) -> nn.Module:
+def build_radial_basis(spec: NetworkSpec) -> nn.Module:
     """The radial basis that `spec` names."""
     kinds = {"bessel": BesselBasis, "gaussian": GaussianBasis}
     return kinds[spec.radial_basis](spec.n_rbf, spec.cutoff)

@@ -23,7 +23,7 @@ from painn_ase.heads import (
     build_polarizability_head,
 )
 from painn_ase.heads.energy import ElementTable
-from painn_ase.nn.painn import Exchange, Features, PaiNN
+from painn_ase.nn.network import Exchange, Features, build_network
 from painn_ase.nn.scatter import ScatterBackend, check_scatter_backend
 from painn_ase.potential.derivatives import (
     edge_vectors,
@@ -57,7 +57,7 @@ _NEEDS_VELOCITIES = frozenset({"dipole_flux", "polarizability_flux"})
 
 
 class AtomisticPotential(nn.Module):
-    """A PaiNN network with its heads.
+    """A network with its heads.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class AtomisticPotential(nn.Module):
         self.masses_by_element = ElementTable(
             tuple(ATOMIC_MASSES[z] for z in spec.elements), n_elements
         )
-        self.representation = PaiNN(spec.representation, n_elements)
+        self.representation = build_network(spec.representation, n_elements)
         self.heads = nn.ModuleDict()
         if spec.heads.energy is not None:
             self.heads["energy"] = EnergyHead(spec.heads.energy, n, n_elements)
@@ -128,7 +128,7 @@ class AtomisticPotential(nn.Module):
     def has_latent_charges(self) -> bool:
         """Whether the dipole head gives the charges, so that they come with a dipole at no cost."""
         dipole, charges = self.spec.heads.dipole, self.spec.heads.charges
-        return charges is None and dipole is not None and dipole.kind == "latent_charge"
+        return charges is None and dipole is not None and dipole.kind != "local"
 
     @property
     def dipole_has_origin(self) -> bool:

@@ -14,12 +14,13 @@ Every key is a field of a record below; an unknown key is an error that names th
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from painn_ase.errors import SpecError
-from painn_ase.spec import PaiNNSpec, from_dict, to_dict
+from painn_ase.spec import NetworkSpec, from_dict, to_dict
 from painn_ase.toml import read_toml
 from painn_ase.training.readers import KeysSpec, UnitsSpec
 
@@ -27,11 +28,11 @@ __all__ = [
     "DataSpec",
     "HeadChoice",
     "LossSpec",
-    "NetworkSpec",
     "OptimizerSpec",
     "RuntimeSpec",
     "ScheduleSpec",
     "TrainConfig",
+    "network_to_train",
     "read_config",
 ]
 
@@ -67,22 +68,38 @@ class DataSpec:
     reference_energies: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class NetworkSpec(PaiNNSpec):
-    """The network to train: :class:`painn_ase.spec.PaiNNSpec` with a smooth norm by default.
+#: Kind of network → what its training takes where the configuration is silent, other than the
+#: record's own defaults. PaiNN's norm √(ΣV² + ε): the paper's code has ε = 1e-8, a kink where a
+#: vector feature vanishes, which forces hardly show and Hessians do, most of all at symmetric
+#: geometries.
+_TRAINING_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"painn": {"epsilon": 1.0}}
 
-    Attributes
+
+def network_to_train(kind: str = "painn", **options: Any) -> NetworkSpec:
+    """The network that a configuration's ``[network]`` describes.
+
+    Parameters
     ----------
-    epsilon : float
-        Of the norm √(ΣV² + ε). The paper's code has 1e-8: a kink where a vector feature vanishes,
-        which forces hardly show and Hessians do, most of all at symmetric geometries.
+    kind : str
+        Of the network: ``painn`` if not given.
+    **options
+        Fields of that kind's record (:class:`painn_ase.spec.PaiNNSpec`, …). PaiNN's ``epsilon``
+        is 1.0 if not given, for a smooth norm.
+
+    Raises
+    ------
+    SpecError
+        For an unknown kind, unknown options and impossible values.
     """
+    network: NetworkSpec = from_dict(NetworkSpec, _completed({"kind": kind, **options}), "network")
+    return network
 
-    epsilon: float = 1.0
 
-    def for_model(self) -> PaiNNSpec:
-        """The architecture as model files hold it."""
-        return PaiNNSpec(**{f.name: getattr(self, f.name) for f in dataclasses.fields(PaiNNSpec)})
+def _completed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a network with kind and training's own defaults filled in."""
+    kind = options.get("kind", "painn")
+    defaults = _TRAINING_DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
+    return {"kind": kind, **defaults, **options}
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,7 @@ class HeadChoice:
     ----------
     dipole, polarizability : str
         ``auto`` takes the form with positions for molecules and the local form if any frame is
-        periodic.
+        periodic; of a network without vectors, point charges for the dipole.
     output_unit : float
         What an output of one stands for, in spreads of the label (of the forces, in eV, for the
         energy). Well below one, the weights must grow to reach the labels, and the features are
@@ -101,7 +118,7 @@ class HeadChoice:
         errors from the same frames.
     """
 
-    dipole: Literal["auto", "latent_charge", "local"] = "auto"
+    dipole: Literal["auto", "latent_charge", "local", "point_charge"] = "auto"
     polarizability: Literal["auto", "latent_position", "local"] = "auto"
     output_unit: float = 0.05
 
@@ -260,6 +277,7 @@ class TrainConfig:
         Of the model; also the name of its file.
     data : DataSpec
     network : NetworkSpec
+        In a file ``kind`` names it, PaiNN if left out; see :func:`network_to_train`.
     heads : HeadChoice
     loss : LossSpec
     optimizer : OptimizerSpec
@@ -277,7 +295,7 @@ class TrainConfig:
 
     name: str
     data: DataSpec
-    network: NetworkSpec = field(default_factory=NetworkSpec)
+    network: NetworkSpec = field(default_factory=network_to_train)
     heads: HeadChoice = field(default_factory=HeadChoice)
     loss: LossSpec = field(default_factory=LossSpec)
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
@@ -319,7 +337,10 @@ def read_config(path: str | Path) -> TrainConfig:
         For a file that is missing or no TOML, and for unknown, missing or impossible keys.
     """
     path = Path(path)
-    config: TrainConfig = from_dict(TrainConfig, read_toml(path), str(path))
+    table = dict(read_toml(path))
+    if isinstance(network := table.get("network", {}), Mapping):
+        table["network"] = _completed(network)
+    config: TrainConfig = from_dict(TrainConfig, table, str(path))
     data = config.data
     split = None if data.split_file is None else str(path.parent / data.split_file)
     beside = dataclasses.replace(data, path=str(path.parent / data.path), split_file=split)

@@ -14,6 +14,7 @@ from painn_ase.spec import (
     EnergySpec,
     HeadsSpec,
     ModelSpec,
+    PaiNNSpec,
     PolarizabilitySpec,
 )
 from painn_ase.training.config import TrainConfig
@@ -95,6 +96,9 @@ def build_model_spec(
     charges = {f.charge for f in frames}
     spread = statistics.spread
     unit = config.heads.output_unit
+    network = config.network
+    # Gated blocks round their norms as the network does, and smoothly where it has none.
+    epsilon = network.epsilon if isinstance(network, PaiNNSpec) else 1.0
     energy = dipole = polarizability = None
     if {"energy", "forces", "stress"} & set(labels):
         # The slope of an energy over an Å is of the size of a typical force.
@@ -103,12 +107,13 @@ def build_model_spec(
     if "dipole" in labels:
         kind = config.heads.dipole
         if kind == "auto":
-            kind = "local" if periodic else "latent_charge"
+            kind = "latent_charge" if network.gives_vectors else "point_charge"
+            kind = "local" if periodic else kind
         dipole = DipoleSpec(
             kind=kind,
             scale=unit * spread["dipole"],
             rank=4 if kind == "local" else 1,
-            gate_epsilon=config.network.epsilon,
+            gate_epsilon=epsilon,
         )
     if "polarizability" in labels:
         form = config.heads.polarizability
@@ -118,12 +123,12 @@ def build_model_spec(
             kind=form,
             scale=unit * spread["polarizability"],
             isotropic=statistics.isotropic,
-            gate_epsilon=config.network.epsilon,
+            gate_epsilon=epsilon,
         )
     return ModelSpec(
         elements=statistics.elements,
         heads=HeadsSpec(energy=energy, dipole=dipole, polarizability=polarizability),
-        representation=config.network.for_model(),
+        representation=network,
         total_charge=charges.pop() if len(charges) == 1 else 0.0,
         name=config.name,
         description=config.description,

@@ -150,6 +150,27 @@ def test_a_file_that_begins_like_a_pickle_by_accident_is_read(tmp_path) -> None:
     assert load_model(path).spec.provenance["note"].startswith("xxx")
 
 
+def test_a_file_of_the_first_schema_gives_what_it_gave_then() -> None:
+    """Written by 0.1.0, with the numbers that 0.1.0 computed from it in float64."""
+    data = Path(__file__).parent / "data"
+    spec = read_model_spec(data / "schema_1.safetensors")
+    assert header_of(data / "schema_1.safetensors")["schema_version"] == 1
+    assert (spec.representation.kind, spec.representation.shared_filters) == ("painn", True)
+    potential = load_model(data / "schema_1.safetensors")
+    now = compute_properties(PaiNNCalculator(potential, device="cpu"), random_atoms(4))
+    for name, then in json.loads((data / "schema_1.json").read_text()).items():
+        np.testing.assert_allclose(now[name], then, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_a_damaged_file_of_the_first_schema_is_still_noticed(tmp_path) -> None:
+    path = tmp_path / "m.safetensors"
+    data = bytearray((Path(__file__).parent / "data" / "schema_1.safetensors").read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match="do not have the checksum"):
+        load_model(path)
+
+
 # -- writing ---------------------------------------------------------------------------------------
 
 
@@ -277,6 +298,8 @@ def _set(*keys_and_value):
         (_set("units", "energy", "kcal/mol"), "units must be .*kcal/mol"),
         (_set("model", "colour", "red"), r"model: unknown key\(s\) 'colour'; allowed are elements"),
         (_set("model", "representation", "n_feature", 8), r"model\.representation: unknown key"),
+        (_set("model", "representation", "kind", "gnn"), r"kind: 'gnn' is not one of 'painn'"),
+        (_set("model", "representation", {}), r"representation: missing key 'kind'"),
         (_set("model", "heads", "magic", {}), r"model\.heads: unknown key\(s\) 'magic'"),
         (_set("model", "representation", "radial_basis", "sinc"), "'sinc' is not one of 'bessel'"),
         (_set("model", "representation", "cutoff", "5"), "cutoff: '5' is not of type float"),

@@ -13,14 +13,14 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from painn_ase.training import Frame, TrainConfig
 from painn_ase.training.config import (
     DataSpec,
-    NetworkSpec,
     OptimizerSpec,
     RuntimeSpec,
     ScheduleSpec,
+    network_to_train,
 )
 
 QUIET = RuntimeSpec(accelerator="cpu", threads=1, compile="never", progress=False)
-SMALL = NetworkSpec(n_features=16, n_interactions=2, n_rbf=8, cutoff=4.0)
+SMALL = network_to_train(n_features=16, n_interactions=2, n_rbf=8, cutoff=4.0)
 
 
 def make_springs(n: int, rng: np.random.Generator) -> list[Frame]:

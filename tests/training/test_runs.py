@@ -32,9 +32,9 @@ from painn_ase.training import TrainConfig, UnitsSpec, evaluate, train
 from painn_ase.training.config import (
     DataSpec,
     LossSpec,
-    NetworkSpec,
     OptimizerSpec,
     ScheduleSpec,
+    network_to_train,
 )
 from painn_ase.training.report import read_learning_curve
 
@@ -53,7 +53,7 @@ def test_water_trains_in_a_minute_to_usable_errors(water_path: Path, tmp_path: P
             n_test=200,
             split_seed=3,
         ),
-        network=NetworkSpec(n_features=32, n_interactions=2, n_rbf=16, cutoff=4.0),
+        network=network_to_train(n_features=32, n_interactions=2, n_rbf=16, cutoff=4.0),
         loss=LossSpec(),
         optimizer=OptimizerSpec(batch_size=20, learning_rate=2e-3, ema_decay=0.99),
         schedule=ScheduleSpec(epochs=14, warmup_steps=60, validate_every=2),
