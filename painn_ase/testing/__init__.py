@@ -1,0 +1,25 @@
+"""Tools for tests and benchmarks, ours and other people's: random potentials, tolerances, checks.
+
+Public, so that a package that builds on this one can test itself with the same means. The checks
+take any ASE calculator.
+"""
+
+from painn_ase.testing.contract import check_calculator_contract
+from painn_ase.testing.derivatives import check_finite_differences
+from painn_ase.testing.potentials import random_potential
+from painn_ase.testing.properties import compute_properties
+from painn_ase.testing.structures import random_atoms
+from painn_ase.testing.symmetry import check_equivariance
+from painn_ase.testing.tolerances import TOLERANCES, Tolerance, assert_close
+
+__all__ = [
+    "TOLERANCES",
+    "Tolerance",
+    "assert_close",
+    "check_calculator_contract",
+    "check_equivariance",
+    "check_finite_differences",
+    "compute_properties",
+    "random_atoms",
+    "random_potential",
+]
