@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from painn_ase.md.config import MDConfig, RecordConfig
 from painn_ase.md.observers import Frame, LogLines, Observer, ProgressBar, Response
+from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.md.runner import MDResult, StopSignals, run_md
 from painn_ase.md.saved import SavedRun, fingerprint, load_structure
 
@@ -15,10 +16,13 @@ __all__ = [
     "Observer",
     "ProgressBar",
     "RecordConfig",
+    "ReplicaConfig",
+    "ReplicaResult",
     "Response",
     "SavedRun",
     "StopSignals",
     "fingerprint",
     "load_structure",
     "run_md",
+    "run_replicas",
 ]

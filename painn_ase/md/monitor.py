@@ -13,7 +13,7 @@ from painn_ase.md.config import MDConfig
 from painn_ase.md.velocities import temperature_of
 from painn_ase.units import fs_to_ase_time
 
-__all__ = ["Drift", "Monitor"]
+__all__ = ["Drift", "Monitor", "worst_atom"]
 
 
 @dataclass
@@ -49,6 +49,50 @@ class Drift:
         n, t, e, tt, te = self.sums
         spread = n * tt - t * t
         return float((n * te - t * e) / spread) if n > 2 and spread > 0 else None
+
+    def check(self, energy: float, n_atoms: int, limit: float | None, step: int) -> None:
+        """Compare the conserved energy with its start.
+
+        Parameters
+        ----------
+        energy : float
+            At present, eV.
+        n_atoms : int
+            It is shared by.
+        limit : float or None
+            eV per atom that it may stray; None for as far as it likes.
+        step : int
+            For the message.
+
+        Raises
+        ------
+        UnstableRunError
+            When it strayed farther.
+        """
+        strayed = abs(energy - self.first) / n_atoms
+        if limit is not None and not strayed <= limit:
+            raise UnstableRunError(
+                f"by step {step} the conserved energy has strayed by {strayed:.3g} eV per atom, "
+                f"more than the {limit:g} allowed (max_drift). Shorten the time step."
+            )
+
+
+def worst_atom(velocities: NDArray[np.float64], timestep: float) -> tuple[int, str]:
+    """The atom that left the realm of physics, or else the fastest, and what it does.
+
+    Parameters
+    ----------
+    velocities : ndarray [n_atoms, 3]
+        Not a number where a position is none.
+    timestep : float
+        In the velocities' unit of time.
+    """
+    speeds = np.sqrt(np.square(velocities).sum(axis=1))
+    broken = ~np.isfinite(speeds)
+    atom = int(np.argmax(broken) if broken.any() else np.argmax(speeds))
+    if broken[atom]:
+        return atom, "its position or velocity is not a number"
+    return atom, f"it moves by {speeds[atom] * timestep:.2g} Å per step"
 
 
 class Monitor:
@@ -88,30 +132,13 @@ class Monitor:
             )
             if temperature <= self._config.max_temperature:
                 return
+            atom = int(np.argmax(speeds_squared))
             what = f"the temperature reached {temperature:.0f} K"
         else:
-            fastest = float(np.sqrt(speeds_squared.max()))
-            what = f"it moves by {fastest * self._config.timestep * fs_to_ase_time:.2g} Å per step"
-        broken = ~np.isfinite(speeds_squared) | ~np.isfinite(atoms.positions).all(axis=1)
-        atom = int(np.argmax(broken) if broken.any() else np.argmax(speeds_squared))
-        if broken[atom]:
-            what = "its position or velocity is not a number"
+            lost = ~np.isfinite(atoms.positions)
+            atom, what = worst_atom(
+                np.where(lost, np.nan, velocities), self._config.timestep * fs_to_ase_time
+            )
         raise UnstableRunError(
             f"the run exploded at step {step}, atom {atom} ({atoms.symbols[atom]}): {what}."
         )
-
-    def check_drift(self, drift: Drift, energy: float, n_atoms: int, step: int) -> None:
-        """Compare the conserved energy with its start.
-
-        Raises
-        ------
-        UnstableRunError
-            When it strayed farther than the configuration allows.
-        """
-        limit = self._config.max_drift
-        strayed = abs(energy - drift.first) / n_atoms
-        if limit is not None and not strayed <= limit:
-            raise UnstableRunError(
-                f"by step {step} the conserved energy has strayed by {strayed:.3g} eV per atom, "
-                f"more than the {limit:g} allowed (max_drift). Shorten the time step."
-            )

@@ -430,8 +430,8 @@ class _Run:
             self.temperatures += (1.0, frame.temperature)
             if self.integrator.conserved is not None:
                 self.drift.add(time, frame.conserved_energy)
-                self.monitor.check_drift(
-                    self.drift, frame.conserved_energy, len(self.atoms), self.step
+                self.drift.check(
+                    frame.conserved_energy, len(self.atoms), self.config.max_drift, self.step
                 )
         for observer in watching:
             observer.observe(frame)

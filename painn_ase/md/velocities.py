@@ -11,6 +11,7 @@ from painn_ase.units import boltzmann_constant
 __all__ = [
     "angular_velocity",
     "count_degrees_of_freedom",
+    "count_rotations",
     "draw_velocities",
     "remove_rotation",
     "remove_translation",
@@ -84,9 +85,14 @@ def count_degrees_of_freedom(atoms: Atoms, *, rotation_removed: bool) -> int:
     """Degrees of freedom that carry kinetic energy, constraints and removed rotation taken off."""
     n: int = atoms.get_number_of_degrees_of_freedom()
     if rotation_removed and len(atoms) > 1:
-        moments = np.abs(atoms.get_moments_of_inertia())
-        n -= int(np.sum(moments > _LINEAR * moments.max()))
+        n -= count_rotations(atoms)
     return max(n, 0)
+
+
+def count_rotations(atoms: Atoms) -> int:
+    """Axes about which an isolated molecule can turn: three, or two of a linear one."""
+    moments = np.abs(atoms.get_moments_of_inertia())
+    return int(np.sum(moments > _LINEAR * moments.max()))
 
 
 def temperature_of(kinetic_energy: float, degrees_of_freedom: int) -> float:

@@ -133,6 +133,13 @@ def test_a_committee_of_one_is_its_member(potential) -> None:
     assert driving(calculator.backends) is calculator.backends[0]
 
 
+def test_a_calculator_moves_replicas_as_its_backend_does(potential) -> None:
+    calculator = PaiNNCalculator(potential, dtype="float64", backend="eager")
+    starts, config = _starts(molecule("H2O"), 2), ReplicaConfig(steps=5, record=())
+    given = [run_replicas(p, starts, config) for p in (calculator, calculator.backends[0])]
+    np.testing.assert_array_equal(given[0].positions, given[1].positions)
+
+
 def _told(table: dict[str, float], seed: int = 0):
     """A model that knows how close atoms came in its training."""
     model = random_potential(16, 2, 8, 4.0, dtype=torch.float64, seed=seed)

@@ -1,0 +1,377 @@
+"""The moving parts of a batch of replicas: evaluation, watch, record, restart around a stepper."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import ase.units
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from painn_ase._version import __version__
+from painn_ase.errors import TrajectoryError, UnstableRunError
+from painn_ase.graph import AtomGraph
+from painn_ase.md.batch import ReplicaBatch
+from painn_ase.md.committee import Committee
+from painn_ase.md.guard import ExtrapolationGuard
+from painn_ase.md.monitor import Drift, worst_atom
+from painn_ase.md.replica_records import FLUXES, RESPONSES, ReplicaConfig, ReplicaResult
+from painn_ase.md.replica_starts import Starts
+from painn_ase.md.run_files import RunFiles, check_same_settings
+from painn_ase.md.runner import StopSignals
+from painn_ase.md.state import RunState
+from painn_ase.md.stepper import BatchState, Copies, Stepper, VelocityVerlet
+from painn_ase.potential import Prediction
+from painn_ase.spec import from_dict, to_dict
+from painn_ase.trajectory import System
+
+__all__ = ["BatchedPotential", "ReplicaRun"]
+
+#: Steps between looks at whether everything is still finite (each look waits for the device).
+_CHECK_EVERY = 20
+#: Recorded frames that wait on the device before they are fetched together.
+_FETCH_EVERY = 16
+#: Settings that a restart may change.
+_CHANGEABLE = ("steps", "save_every", "guard", "max_drift")
+
+
+class BatchedPotential(Protocol):
+    """An :class:`~painn_ase.potential.AtomisticPotential`, or a backend that evaluates one."""
+
+    def __call__(
+        self, graph: AtomGraph, properties: Collection[str], velocities: Tensor | None = None
+    ) -> Prediction:
+        """Quantities of every system in the graph."""
+
+
+class ReplicaRun:
+    """A batch of replicas under way.
+
+    Parameters
+    ----------
+    potential : BatchedPotential
+        Moves the copies and tells what is recorded.
+    starts : Starts
+        First frames.
+    config : ReplicaConfig
+        What to do.
+    device : torch.device or str
+        Where the potential lives.
+    charge : float or None
+        Total charge of each replica, e.
+    """
+
+    def __init__(
+        self,
+        potential: BatchedPotential,
+        starts: Starts,
+        config: ReplicaConfig,
+        device: torch.device | str,
+        charge: float | None,
+    ) -> None:
+        self.potential = potential
+        self._model: Any = getattr(potential, "potential", potential)
+        self._model.check_elements(starts.template.numbers.tolist())
+        self.config = config
+        self.starts = starts
+        self.template = starts.template
+        self.turning = config.rotation == "keep"
+        self.copies = Copies(
+            n_replicas=len(starts.positions),
+            masses=self.template.get_masses(),
+            held=starts.held,
+            degrees_of_freedom=starts.degrees_of_freedom(at_rest=True, turning=self.turning),
+        )
+        self.device = torch.device(device)
+        self.dt = config.timestep * ase.units.fs
+        self.stepper: Stepper = VelocityVerlet(self.copies, self.dt, self.device)
+        self.batch = ReplicaBatch(
+            self.template,
+            self.copies.n_replicas * self.stepper.n_beads,
+            self._model.cutoff,
+            config.skin,
+            device,
+            charge,
+            self._model.spec.representation.n_features,
+        )
+        self.step = self._first_step = 0
+        self.drift = Drift.empty()
+        self.temperatures = np.zeros(2)
+        self.files = RunFiles(None, None)
+        self.guard: ExtrapolationGuard | None = None
+        self._graphs: tuple[AtomGraph, ...] = ()
+        self._spread: Tensor | None = None
+        self._waiting: list[tuple[int, dict[str, Tensor]]] = []
+        self.state = self._still(starts.positions)
+
+    def _still(self, positions: NDArray[np.float64]) -> BatchState:
+        """Copies at rest that nobody has evaluated yet."""
+        frames = self._tensor(positions.reshape(-1, 3))
+        none = torch.zeros_like(frames)
+        return BatchState(frames, none, none, none.new_zeros(0))
+
+    # -- dynamics ------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Velocities of a run that begins."""
+        velocities = self.starts.without_rigid_motion(
+            self.starts.velocities, self.starts.positions, turning=self.turning
+        )
+        self.state.velocities = self._tensor(velocities.reshape(-1, 3))
+        self.stepper.start(self.state)
+
+    def loop(self, stop: StopSignals, progress: Callable[[int, str], None] | None) -> ReplicaResult:
+        """Steps until all are done or a signal asks for a stop."""
+        started = clock.monotonic()
+        state, config = self.state, self.config
+        state.energy, state.forces = self.forces_of(state.positions)
+        if self.step == 0:
+            self.drift, self.temperatures = Drift.empty(), np.zeros(2)
+            self._record()
+        while self.step < config.steps and stop.received is None:
+            self.stepper.step(state, self.forces_of)
+            self.step += 1
+            if self.step % _CHECK_EVERY == 0:
+                self._check()
+            self._look()
+            self._record()
+            if self.step % config.save_every == 0:
+                self.save()
+            if progress is not None:
+                progress(self.step, f"{self._mean_temperature():.0f} K")
+        self._check()
+        self.save()
+        return self._result(stop.received, max(1e-9, clock.monotonic() - started))
+
+    def _result(self, signal: int | None, seconds: float) -> ReplicaResult:
+        slope = self.drift.slope
+        n_atoms = self.copies.n_atoms
+        moved = len(self.state.positions) * (self.step - self._first_step)
+        return ReplicaResult(
+            step=self.step,
+            completed=self.step >= self.config.steps,
+            signal=signal,
+            temperature=self._mean_temperature(),
+            drift=None if slope is None else slope / n_atoms,
+            atom_steps_per_second=moved / seconds,
+            degrees_of_freedom=self.copies.degrees_of_freedom,
+            positions=self._frames(self._per_replica(self.state.positions)),
+            velocities=self._frames(self._per_replica(self.state.velocities)),
+            trajectory=self.files.writer.path if self.files.writer else None,
+            state=self.files.state,
+        )
+
+    def forces_of(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies and forces of all copies, as a stepper asks for them."""
+        self._graphs = self.batch.update(positions)
+        found = self._quantities(("energy", "forces"))
+        self._spread = found.get("forces_std")
+        return found["energy"].to(torch.float64), found["forces"].to(torch.float64)
+
+    def _quantities(
+        self, names: Collection[str], velocities: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Quantities of all copies in order, and their spread where there is a committee."""
+        graphs = self._graphs
+        pieces: Sequence[Tensor | None] = [None] * len(graphs)
+        if velocities is not None:
+            pieces = velocities.split([graph.n_atoms for graph in graphs])
+        parts = [
+            self._of_one(graph, names, piece) for graph, piece in zip(graphs, pieces, strict=True)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _of_one(
+        self, graph: AtomGraph, names: Collection[str], velocities: Tensor | None
+    ) -> dict[str, Tensor]:
+        if not isinstance(self.potential, Committee):
+            return self.potential(graph, names, velocities).present()
+        mean, spread = self.potential.with_spread(graph, names, velocities)
+        return {**mean.present(), **spread}
+
+    # -- watching ------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Show the copies to the guard when it wants to see them."""
+        if self.guard is None or not self.guard.wants(self.step):
+            return
+        self.guard.look_at_replicas(
+            self.step,
+            self.template,
+            self._frames(self.state.positions),
+            None if self._spread is None else self._frames(self._spread),
+        )
+
+    def _check(self) -> None:
+        """Look for numbers that are none and atoms that fly."""
+        farthest = self.state.velocities.abs().max() * self.dt
+        if float(farthest) <= self.config.max_displacement:  # NaN fails this, too
+            return
+        worst, what = worst_atom(self.state.velocities.cpu().numpy(), self.dt)
+        replica, atom = divmod(worst, self.copies.n_atoms)
+        kept = "" if self.files.state is None else f" The last good state is in {self.files.state}."
+        raise UnstableRunError(
+            f"replica {replica} exploded by step {self.step}, atom {atom} "
+            f"({self.template.symbols[atom]}): {what}.{kept} Use a shorter time step, or a model "
+            "trained on such structures."
+        )
+
+    # -- recording -----------------------------------------------------------------------------
+
+    def _record(self) -> None:
+        """Set aside what the trajectory and the statistics want of this step."""
+        values: dict[str, Tensor] = {}
+        if self.step % self.config.energy_stride == 0:
+            values |= self.stepper.energies(self.state)
+        if (writer := self.files.writer) is not None:
+            due = writer.due(self.step)
+            if responses := [name for name in self.config.record if name in due]:
+                moving = self.state.velocities if set(responses) & set(FLUXES) else None
+                computed = self._quantities(responses, moving)
+                values |= {name: self.stepper.reduce(computed[name]) for name in responses}
+            if "positions" in due:
+                values["positions"] = self._per_replica(self.state.positions)
+                values["velocities"] = self._per_replica(self.state.velocities)
+        if values:
+            self._waiting.append((self.step, values))
+        if len(self._waiting) >= _FETCH_EVERY:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        """Bring waiting frames from the device into the trajectory and the statistics."""
+        for step, tensors in self._waiting:
+            values = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+            for name in set(values) & {*RESPONSES, "potential_energy"}:
+                if not np.all(np.isfinite(values[name])):
+                    raise UnstableRunError(
+                        f"{name} is not a number at step {step}. Look at the last good state in "
+                        f"{self.files.state}."
+                    )
+            time = step * self.config.timestep
+            if "conserved_energy" in values:
+                energy = float(values["conserved_energy"].mean())
+                self.drift.add(time, energy)
+                self.drift.check(energy, self.copies.n_atoms, self.config.max_drift, step)
+                self.temperatures += (1.0, values["temperature"].mean())
+            if self.files.writer is not None:
+                self.files.writer.write(step, time, values)
+        self._waiting.clear()
+
+    def _mean_temperature(self) -> float:
+        return float(self.temperatures[1] / max(1.0, self.temperatures[0]))
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def open_trajectory(
+        self, restart: bool, provenance: Mapping[str, Any], author: str, overwrite: bool
+    ) -> None:
+        """Have the trajectory, where one is wanted, ready for the next frame."""
+        self.files.open(
+            self.step,
+            System.of(self.template, n_replicas=self.copies.n_replicas),
+            self.config.strides(),
+            restart=restart,
+            provenance={**self._provenance(), **provenance},
+            author=author,
+            overwrite=overwrite,
+        )
+
+    def _provenance(self) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "replicas": {
+                **to_dict(self.config),
+                "n_replicas": self.copies.n_replicas,
+                "ensemble": "nve",
+                "integrator": self.stepper.name,
+                "translation_removed": not self.starts.held.any(),
+                "rotation_removed": self.starts.turns and not self.turning,
+                "degrees_of_freedom": self.copies.degrees_of_freedom,
+            },
+            "constraints": [c.todict() for c in self.template.constraints],
+            "code": {"painn_ase": __version__, "torch": torch.__version__},
+            "device": str(self.device),
+            "model": to_dict(self._model.spec),
+            "backend": getattr(self.potential, "name", "eager"),
+        }
+        if isinstance(self.potential, Committee):
+            record["committee"] = [to_dict(m.potential.spec) for m in self.potential.members]
+        return record
+
+    def save(self) -> None:
+        """Trajectory first, then the restart file."""
+        self._fetch()
+        arrays: dict[str, NDArray[Any]] = {
+            "numbers": self.template.numbers,
+            "masses": self.copies.masses,
+            "held": self.copies.held,
+            "positions": self.state.positions.cpu().numpy(),
+            "velocities": self.state.velocities.cpu().numpy(),
+            "drift": self.drift.sums.copy(),
+            "temperatures": self.temperatures.copy(),
+        }
+        if self.batch.reference is not None:
+            arrays["reference"] = self.batch.reference.cpu().numpy()
+        for name, value in self.stepper.state().items():
+            arrays[f"stepper.{name}"] = value
+        header = {"replicas": to_dict(self.config), "first_energy": self.drift.first}
+        self.files.save(RunState(self.step, header, arrays))
+
+    def load(self) -> None:
+        """Everything as it was when the restart file was written."""
+        saved = self.files.read()
+        try:
+            self._check_same_run(saved)
+            self._restore(saved)
+        except (KeyError, ValueError, TypeError) as error:
+            raise TrajectoryError(
+                f"{self.files.state} does not fit this run ({error}). Begin a new run."
+            ) from error
+
+    def _check_same_run(self, saved: RunState) -> None:
+        before = to_dict(from_dict(ReplicaConfig, saved.header["replicas"]))
+        check_same_settings(self.files.state, before, to_dict(self.config), _CHANGEABLE)
+        now = {
+            "atoms": self.template.numbers,
+            "masses": self.copies.masses,
+            "constraints": self.copies.held,
+        }
+        for name, key in (("atoms", "numbers"), ("masses", "masses"), ("constraints", "held")):
+            # Files of 0.1.0 hold neither masses nor constraints.
+            if key in saved.arrays and not np.array_equal(saved.arrays[key], now[name]):
+                raise TrajectoryError(
+                    f"{self.files.state} belongs to a run with other {name}. Restart with the "
+                    "same structure, or begin a new run."
+                )
+        if saved.arrays["positions"].shape != tuple(self.state.positions.shape):
+            raise TrajectoryError(
+                f"{self.files.state} belongs to a run with another number of replicas. Restart "
+                "with the same starts, or begin a new run."
+            )
+
+    def _restore(self, saved: RunState) -> None:
+        arrays = saved.arrays
+        if "reference" in arrays:
+            self.batch.update(self._tensor(arrays["reference"]))
+        self.state.positions = self._tensor(arrays["positions"])
+        self.state.velocities = self._tensor(arrays["velocities"])
+        self.stepper.load_state(
+            {n.removeprefix("stepper."): v for n, v in arrays.items() if n.startswith("stepper.")}
+        )
+        self.drift = Drift(arrays["drift"].copy(), float(saved.header["first_energy"]))
+        self.temperatures = arrays["temperatures"].copy()
+        self.step = self._first_step = saved.step
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.tensor(array, dtype=torch.float64, device=self.device)
+
+    def _per_replica(self, per_atom: Tensor) -> Tensor:
+        """What replicas show [n_replicas, n_atoms, 3] of the copies' [n_copies * n_atoms, 3]."""
+        return self.stepper.reduce(per_atom.reshape(-1, self.copies.n_atoms, 3))
+
+    def _frames(self, tensor: Tensor) -> NDArray[np.float64]:
+        frames: NDArray[np.float64] = tensor.cpu().numpy().reshape(-1, self.copies.n_atoms, 3)
+        return frames
