@@ -16,6 +16,7 @@ from scipy import constants
 
 from painn_ase.errors import DataError
 from painn_ase.spectra.advice import check_positive
+from painn_ase.spectra.continuity import JumpPolicy, continuous, with_unfolded_jumps
 from painn_ase.spectra.corrections import Correction, absorption_factor, reduced_energy
 from painn_ase.spectra.dynamics import Conditions, density_of_flux, spectrum_from_density
 from painn_ase.spectra.estimators import SpectralDensity
@@ -57,13 +58,16 @@ def infrared(
     friction: float | None = None,
     measured_temperature: ArrayLike | None = None,
     verlet_timestep: float | None = None,
+    cell: ArrayLike | None = None,
+    jumps: JumpPolicy = "check",
 ) -> Spectrum:
     """Infrared absorption from the dipole, or better its flux, along dynamics.
 
     Parameters
     ----------
     dipole : array-like (n_frames, 3) or (n_runs, n_frames, 3), optional
-        e·Å; continuous in time (not folded back into a cell).
+        e·Å. Jumps of a dipole folded back into a cell are taken out and counted where the ``cell``
+        is given, and refused where it is not.
     flux : array-like of the same shape, optional
         dμ/dt in e·Å/fs; one per ASE time times ``units.per_ase_time_to_per_fs``. Preferred: it
         is free of the finite difference, and the only choice for periodic systems without
@@ -91,6 +95,10 @@ def infrared(
         Facts about the run, for advice: e, 1/fs, K.
     verlet_timestep : float, optional
         Integrator step, fs: corrects the frequencies for velocity Verlet's error.
+    cell : array-like (3, 3) or (n_frames, 3, 3), optional
+        Lattice vectors as rows, Å, zero where not periodic; unfolds a folded dipole.
+    jumps : {"check", "keep"}
+        "keep" takes a dipole as it is, see :func:`painn_ase.spectra.continuity.continuous`.
 
     Returns
     -------
@@ -99,7 +107,7 @@ def infrared(
     Raises
     ------
     DataError
-        Shapes, names or numbers that do not fit.
+        Shapes, names or numbers that do not fit; a dipole that jumps.
     NonFiniteError
         NaN or infinite values, naming the frame.
 
@@ -123,10 +131,14 @@ def infrared(
     )
     wanted = _checked_unit(unit, volume)
     pairing = (grouped_sum(np.zeros(3, dtype=np.int64)), 3, 1)
+    n_jumps = 0
+    if dipole is not None:
+        dipole, n_jumps = continuous(dipole, (3,), "dipole", cell=cell, jumps=jumps)
     density = density_of_flux(
         ("dipole", dipole), ("flux", flux), (3,), _vector_components, pairing, conditions
     )
-    return _spectrum(density, np.ones(1), conditions, correction, wanted, volume)
+    spectrum = _spectrum(density, np.ones(1), conditions, correction, wanted, volume)
+    return with_unfolded_jumps(spectrum, n_jumps)
 
 
 def infrared_by_atom(

@@ -16,6 +16,7 @@ from scipy.integrate import trapezoid
 
 from painn_ase.errors import DataError
 from painn_ase.spectra.advice import check_positive
+from painn_ase.spectra.continuity import JumpPolicy, continuous
 from painn_ase.spectra.corrections import Correction, quantum_factor, reduced_energy
 from painn_ase.spectra.dynamics import Conditions, density_of_flux, spectrum_from_density
 from painn_ase.spectra.series import grouped_sum
@@ -58,6 +59,7 @@ def raman(
     friction: float | None = None,
     measured_temperature: ArrayLike | None = None,
     verlet_timestep: float | None = None,
+    jumps: JumpPolicy = "check",
 ) -> Spectrum:
     """Raman (Stokes) differential cross section from the polarizability along dynamics.
 
@@ -80,6 +82,9 @@ def raman(
         factor of the Stokes side.
     measured_temperature, verlet_timestep : optional
         As there.
+    jumps : {"check", "keep"}
+        A polarizability that jumps, from dipoles folded in one field and not in another or from a
+        calculation that did not converge, is refused; "keep" takes it as it is.
 
     Returns
     -------
@@ -105,6 +110,8 @@ def raman(
         )
     if component not in _COMPONENTS:
         raise DataError(f"unknown component {component!r}; allowed are {', '.join(_COMPONENTS)}")
+    if polarizability is not None:
+        continuous(polarizability, (3, 3), "polarizability", jumps=jumps)
     pairing = (grouped_sum(np.array([0, 1, 1, 1, 1, 1, 1])), 7, 2)
     density = density_of_flux(
         ("polarizability", polarizability),

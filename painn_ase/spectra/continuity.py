@@ -1,0 +1,290 @@
+"""Continuity along time: jumps of folded dipoles, of wrapped positions, of frames put end to end.
+
+A Berry-phase dipole is known up to e times a lattice vector, and a position in a periodic cell up
+to a lattice vector. A program that folds either back writes jumps, and the spectrum of a jump is
+white and drowns every band. Where the quantum is known the jumps are taken out and counted; where
+it is not they are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from painn_ase.errors import DataError
+from painn_ase.spectra.advice import warn
+from painn_ase.spectra.series import TimeSeries, open_series
+from painn_ase.spectra.spectrum import Spectrum
+
+__all__ = [
+    "JumpPolicy",
+    "charge_dipole",
+    "continuous",
+    "find_jumps",
+    "unwrapped_positions",
+    "with_unfolded_jumps",
+]
+
+Array = NDArray[np.float64]
+JumpPolicy = Literal["check", "keep"]
+
+#: a jump stands this many times above the usual step, and a gap separates it from all other steps …
+_ABOVE_USUAL = 6.0
+_GAP = 2.0
+#: … or it stands alone in time, this many times above the usual step and above its four neighbours
+_ABOVE_USUAL_ALONE = 12.0
+_ABOVE_NEIGHBOURS = 6.0
+#: more than this share of the steps are no exceptions
+_GREATEST_SHARE = 0.45
+#: quanta between frames beyond which motion and folding cannot be told apart; folding starts at ½
+_CLEAR = 0.35
+#: values of a series held at a time
+_STRETCH = 1 << 18
+
+
+def find_jumps(steps: ArrayLike) -> NDArray[np.int64]:
+    """Places of the jumps among the lengths of successive steps (n_steps,) of one series.
+
+    A jump is far longer than the usual step, and either a gap separates the jumps from all other
+    steps, or it stands alone in time. Vibrations, rotation, bursts and noise sampled below the
+    Nyquist wavenumber fill the range of their steps evenly and last for several frames, so that
+    neither holds for them.
+    """
+    length = np.asarray(steps, dtype=np.float64)
+    moving = length[length > 0.0]
+    if len(moving) < 4:
+        return np.zeros(0, dtype=np.int64)
+    # numbers printed with few digits stand still between most frames
+    usual = float(np.median(moving))
+    ordered = np.sort(length)
+    with np.errstate(divide="ignore"):
+        parted = (ordered[1:] > _GAP * ordered[:-1]) & (ordered[1:] > _ABOVE_USUAL * usual)
+    first = np.flatnonzero(parted) + 1
+    first = first[len(length) - first <= _GREATEST_SHARE * len(length)]
+    found = length >= ordered[first[0]] if len(first) else np.zeros(len(length), dtype=bool)
+    padded = np.pad(length, 2)
+    beside = np.max([padded[k : k + len(length)] for k in (0, 1, 3, 4)], axis=0)
+    found |= (length > _ABOVE_USUAL_ALONE * usual) & (length > _ABOVE_NEIGHBOURS * beside)
+    return np.flatnonzero(found)
+
+
+def continuous(
+    values: Any,
+    tail: tuple[int | None, ...],
+    name: str,
+    *,
+    cell: ArrayLike | None = None,
+    jumps: str = "check",
+) -> tuple[Any, int]:
+    """A series without jumps, and how many were taken out.
+
+    Parameters
+    ----------
+    values : array-like (n_frames, *tail) or (n_runs, n_frames, *tail)
+        With a cell a dipole in e·Å, tail (3,).
+    tail : tuple
+        Shape of one frame.
+    name : str
+        For messages.
+    cell : array-like (3, 3) or (n_frames, 3, 3), optional
+        Lattice vectors as rows, Å, zero where not periodic: e times each is the quantum by which a
+        folded dipole may jump.
+    jumps : {"check", "keep"}
+        "keep" takes the series as it is.
+
+    Returns
+    -------
+    values, n_jumps
+        The values given where they are continuous, else an unfolded copy on the branch of the first
+        frame.
+
+    Raises
+    ------
+    DataError
+        Jumps that are no multiples of the quantum, or whose quantum is not known.
+
+    Notes
+    -----
+    King-Smith and Vanderbilt, Phys. Rev. B 47, 1651 (1993); Spaldin, J. Solid State Chem. 195, 2
+    (2012).
+    """
+    if jumps not in ("check", "keep"):
+        raise DataError(f"jumps is {jumps!r}; allowed are 'check' and 'keep'")
+    if jumps == "keep":
+        return values, 0
+    series = open_series(values, tail, name)
+    quanta = None if cell is None else _checked_cell(cell, series.n_frames)
+    folds = [_checked_run(series, run, quanta) for run in range(series.n_runs)]
+    count = sum(int(np.any(fold != 0.0, axis=1).sum()) for fold in folds)
+    if quanta is None or count == 0:
+        return values, 0
+    unfolded = np.array(values, dtype=np.float64)
+    for run, fold in enumerate(folds):
+        turns = np.vstack([np.zeros(3), np.cumsum(fold, axis=0)])
+        target = unfolded[run] if series.has_run_axis else unfolded
+        target -= _times(turns, quanta)
+    return unfolded, count
+
+
+def with_unfolded_jumps(spectrum: Spectrum, n_jumps: int) -> Spectrum:
+    """The spectrum with the count in its provenance, and a warning, where jumps were unfolded."""
+    if not n_jumps:
+        return spectrum
+    warn(
+        f"the dipole jumped {n_jumps} times by e times a lattice vector, as one folded back into "
+        "the cell does; it was unfolded"
+    )
+    return replace(spectrum, provenance={**spectrum.provenance, "jumps_unfolded": n_jumps})
+
+
+def charge_dipole(
+    positions: ArrayLike, charges: ArrayLike, cell: ArrayLike | None = None
+) -> tuple[Array, int]:
+    """The dipole Σ q r of point charges along a run, e·Å, from positions that may be wrapped.
+
+    Parameters
+    ----------
+    positions : array-like (n_frames, n_atoms, 3)
+        Å.
+    charges : array-like (n_atoms,) or (n_frames, n_atoms)
+        e.
+    cell : array-like (3, 3) or (n_frames, 3, 3), optional
+        For :func:`unwrapped_positions`.
+
+    Returns
+    -------
+    dipole (n_frames, 3), n_crossings
+    """
+    path, crossings = unwrapped_positions(positions, cell)
+    q = np.asarray(charges, dtype=np.float64)
+    if q.shape not in (path.shape[1:2], path.shape[:2]) or not np.isfinite(q).all():
+        raise DataError(
+            f"charges have shape {q.shape} for positions {path.shape}; allowed are finite numbers "
+            "(n_atoms,) or (n_frames, n_atoms)"
+        )
+    return np.einsum("...a,...ab->...b", np.broadcast_to(q, path.shape[:2]), path), crossings
+
+
+def unwrapped_positions(positions: ArrayLike, cell: ArrayLike | None = None) -> tuple[Array, int]:
+    """Paths of atoms that do not jump where they cross the cell, and the number of crossings.
+
+    Parameters
+    ----------
+    positions : array-like (n_frames, n_atoms, 3)
+        Å.
+    cell : array-like (3, 3) or (n_frames, 3, 3), optional
+        Lattice vectors as rows, Å, zero where not periodic. Without it jumps are refused.
+
+    Raises
+    ------
+    DataError
+        Atoms that move by more than 0.35 of a lattice vector between frames, or jump where no cell
+        is known.
+    """
+    given = np.asarray(positions, dtype=np.float64)
+    if given.ndim != 3 or given.shape[2] != 3 or not np.isfinite(given).all():
+        raise DataError(
+            f"positions have shape {given.shape}; finite numbers (n_frames, n_atoms, 3) are needed"
+        )
+    if cell is None:
+        longest = np.linalg.norm(np.diff(given, axis=0), axis=2).max(axis=1, initial=0.0)
+        if len(at := find_jumps(longest)):
+            raise DataError(
+                f"an atom jumps by {longest[at[0]]:.3g} Å between frames {at[0]} and {at[0] + 1} "
+                f"({len(at)} such frames): wrapped positions. Give the cell, or unwrapped positions"
+            )
+        return given, 0
+    quanta = _checked_cell(cell, len(given))
+    inverse = np.linalg.pinv(quanta)
+    inside = given @ inverse  # in lattice vectors
+    step = np.diff(inside, axis=0)
+    turns = np.rint(step)
+    far = np.abs(step - turns).max(axis=(1, 2), initial=0.0)
+    if len(far) and float(far.max()) > _CLEAR:
+        frame = int(far.argmax())
+        raise DataError(
+            f"an atom moves by {far[frame]:.2f} of a lattice vector between frames {frame} and "
+            f"{frame + 1}: its path cannot be told. Write frames more often, or unwrapped positions"
+        )
+    shift = np.concatenate([np.zeros((1, *turns.shape[1:])), np.cumsum(turns, axis=0)]) @ quanta
+    return given - shift, int(np.any(turns != 0.0, axis=2).sum())
+
+
+def _checked_cell(cell: ArrayLike, n_frames: int) -> Array:
+    vectors = np.asarray(cell, dtype=np.float64)
+    if vectors.shape not in ((3, 3), (n_frames, 3, 3)) or not np.isfinite(vectors).all():
+        raise DataError(
+            f"cell has shape {vectors.shape}; allowed are finite lattice vectors (3, 3), or one "
+            f"cell for each of the {n_frames} frames, Å"
+        )
+    if not np.any(vectors):
+        raise DataError("the cell has no lattice vector: leave it out for a molecule")
+    return vectors
+
+
+def _steps(series: TimeSeries, run: int) -> Iterator[Array]:
+    """Differences between successive frames of one run, a stretch (n, width) at a time."""
+    width = int(np.prod(series.tail))
+    stretch = max(_STRETCH // width, 2)
+    for start in range(0, series.n_frames - 1, stretch):
+        stop = min(start + stretch + 1, series.n_frames)
+        yield np.diff(series.read(run, start, stop).reshape(stop - start, width), axis=0)
+
+
+def _times(rows: Array, matrix: Array) -> Array:
+    """Each row (n, 3) times the one matrix (3, 3), or its own (n, 3, 3)."""
+    product: Array = (rows[:, None, :] @ matrix)[:, 0]
+    return product
+
+
+def _checked_run(series: TimeSeries, run: int, quanta: Array | None) -> Array:
+    """Quanta (n_steps, 3) to take out at each step of one run; empty where none are known."""
+    if quanta is None:
+        length = np.concatenate([np.linalg.norm(step, axis=1) for step in _steps(series, run)])
+        turns = np.zeros((0, 3))
+    else:
+        later = quanta if quanta.ndim == 2 else quanta[1:]
+        step = np.concatenate(list(_steps(series, run)))
+        share = _times(step, np.asarray(np.linalg.pinv(later)))
+        turns = np.rint(share)
+        _check_is_clear(series, run, np.abs(share - turns), turns)
+        length = np.linalg.norm(step - _times(turns, later), axis=1)
+    if len(at := find_jumps(length)):
+        usual = float(np.median(length[length > 0.0]))
+        remedy = _UNKNOWN if quanta is None else _NO_QUANTUM
+        raise DataError(
+            f"{series.name} jumps {len(at)} times in run {run}, first between frames {at[0]} and "
+            f"{at[0] + 1}, by {length[at[0]]:.3g} where {usual:.2g} is usual. {remedy} {_KEEP}"
+        )
+    return turns
+
+
+def _check_is_clear(series: TimeSeries, run: int, rest: Array, turns: Array) -> None:
+    """Refuse steps that are neither small nor near to a quantum, where there are quanta at all."""
+    axes = np.any(turns != 0.0, axis=0)
+    if not axes.any() or float(rest[:, axes].max()) <= _CLEAR:
+        return
+    frame = int(rest[:, axes].max(axis=1).argmax())
+    raise DataError(
+        f"{series.name} moves by {rest[frame, axes].max():.2f} of a quantum e·cell between frames "
+        f"{frame} and {frame + 1} of run {run}, and by more than half of one in other places: "
+        f"motion and folding cannot be told apart. Write frames more often, or give the flux. "
+        f"{_KEEP}"
+    )
+
+
+_KEEP = "If the motion is real, jumps='keep' (--jumps keep) takes the series as it is."
+_UNKNOWN = (
+    "A dipole folded back into a cell, charges times wrapped positions, lost frames, or runs put "
+    "end to end: their spectrum is that of the jumps. Give the cell (cell=, --cell) to unfold, a "
+    "dipole of unwrapped positions, the flux, or independent runs as (n_runs, n_frames, ...)."
+)
+_NO_QUANTUM = (
+    "That is no multiple of e times a lattice vector: charges times wrapped positions, another "
+    "cell or unit, lost frames, or runs put end to end. Give a dipole of unwrapped positions, the "
+    "flux, or independent runs as (n_runs, n_frames, ...)."
+)
