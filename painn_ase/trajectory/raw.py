@@ -78,6 +78,8 @@ class RawSeries:
         E.g. ``"column 'time [fs]'"``; what follows "from" where the step is named.
     numbers, masses : ndarray [n_atoms] or None
         Atomic numbers; masses in amu.
+    types : tuple of str or None
+        Names of the atoms' kinds in the file, where these are no elements.
     pbc : tuple of bool or None
         None where the file does not say.
     temperature : Fact or None
@@ -104,6 +106,7 @@ class RawSeries:
     time_origin: str = "the file"
     numbers: NDArray[np.int64] | None = None
     masses: NDArray[np.float64] | None = None
+    types: tuple[str, ...] | None = None
     pbc: tuple[bool, bool, bool] | None = None
     temperature: Fact | None = None
     volume: Fact | None = None

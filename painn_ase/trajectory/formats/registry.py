@@ -1,0 +1,264 @@
+"""The table of formats: how each is recognised, what it gives, and which extra it needs.
+
+A file is recognised by what it holds, and by its name only where a format has no mark of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from painn_ase.errors import TrajectoryError
+from painn_ase.trajectory.formats.bare_columns import (
+    read_gpumd_dipole,
+    read_gpumd_dpdt,
+    read_gpumd_polarizability,
+    read_ipi_extras,
+)
+from painn_ase.trajectory.formats.cp2k import read_moments, read_total_dipole
+from painn_ase.trajectory.formats.lammps_dump import read_lammps_dump
+from painn_ase.trajectory.formats.named_columns import (
+    read_colvar,
+    read_ipi_properties,
+    read_lammps_table,
+    read_xvg,
+)
+from painn_ase.trajectory.formats.xyz import (
+    CP2K_COMMENT,
+    IPI_COMMENT,
+    ORCA_COMMENT,
+    read_cp2k_xyz,
+    read_ipi_xyz,
+    read_orca_xyz,
+)
+from painn_ase.trajectory.raw import RawSeries
+
+__all__ = ["FORMATS", "Format", "identify", "read_foreign"]
+
+#: So much of a file is looked at to recognise it.
+_HEAD = 1 << 16
+
+#: A path, and which of the file's own names is which quantity → what the file says.
+Reader = Callable[[Path, Mapping[str, str]], RawSeries]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file.
+
+    Attributes
+    ----------
+    program : str
+        That writes it.
+    files : str
+        Usual names of its files, and the command that writes them.
+    mark : str
+        What it is recognised by, in words.
+    gives : str
+        Quantities, units and times it holds.
+    read : callable
+        Path and key map → :class:`~painn_ase.trajectory.raw.RawSeries`.
+    matches : callable
+        Path and first 64 KiB as text → whether the file is one.
+    extra : str or None
+        Extra of ``pip install`` that reading it needs.
+    """
+
+    program: str
+    files: str
+    mark: str
+    gives: str
+    read: Reader
+    matches: Callable[[Path, str], bool]
+    extra: str | None = None
+
+
+def _begins(pattern: str) -> Callable[[Path, str], bool]:
+    """Whether the text, a line of it, matches."""
+    compiled = re.compile(pattern, re.MULTILINE)
+    return lambda path, head: compiled.search(head) is not None
+
+
+def _comment(pattern: re.Pattern[str]) -> Callable[[Path, str], bool]:
+    """Whether the second line, an XYZ file's comment, matches and the first is a number."""
+
+    def matches(path: Path, head: str) -> bool:
+        lines = head.lstrip("\n").split("\n", 2)
+        return len(lines) > 1 and lines[0].strip().isdigit() and bool(pattern.search(lines[1]))
+
+    return matches
+
+
+def _named(name: str, columns: int) -> Callable[[Path, str], bool]:
+    """Whether the file is called so and its first line has that many columns."""
+    compiled = re.compile(name)
+
+    def matches(path: Path, head: str) -> bool:
+        first = head.lstrip("\n").split("\n", 1)[0]
+        return compiled.fullmatch(path.name) is not None and len(first.split()) == columns
+
+    return matches
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "CP2K",
+        "`*-moments-*.dat`, output (`DFT/PRINT/MOMENTS`, `LINRES/POLAR`)",
+        "lines `Dipole moment [Debye]`, `Polarizability tensor [a.u.]`",
+        "dipole, polarizability, units; Berry quantum and cell; times from the main output",
+        read_moments,
+        _begins(r"^\s*(?:Dipole moment \[|(?:POLAR\|\s*)?Polarizability tensor \[|MM[ _]DIPOLE)"),
+    ),
+    Format(
+        "CP2K",
+        "`*.Dipole` (`DFT/LOCALIZE/PRINT/TOTAL_DIPOLE`)",
+        "header `# iter_level dipole(x,y,z)[atomic units]`",
+        "dipole, unit; steps",
+        read_total_dipole,
+        _begins(r"^\s*#\s*iter_level\s+dipole\(x,y,z\)"),
+    ),
+    Format(
+        "CP2K",
+        "`*-pos-1.xyz`, `*-vel-1.xyz`",
+        "comment ` i = 1, time = 0.500, E = …`",
+        "positions or velocities, times",
+        read_cp2k_xyz,
+        _comment(CP2K_COMMENT),
+    ),
+    Format(
+        "i-PI",
+        "`dip_0` and other `extras`",
+        "header `#EXTRAS(dipole)# Step: …`",
+        "dipole or polarizability; steps",
+        read_ipi_extras,
+        _begins(r"\A\s*#\*?EXTRAS"),
+    ),
+    Format(
+        "i-PI",
+        "`*.pos_0.xyz`, `*.vel_0.xyz`",
+        "comment `# CELL(abcABC): … positions{angstrom}`",
+        "positions, velocities or momenta, cell, units; steps",
+        read_ipi_xyz,
+        _comment(IPI_COMMENT),
+    ),
+    Format(
+        "i-PI",
+        "`*.out` (`properties`)",
+        "header `# column 1 --> time{picosecond}`",
+        "columns that are called a dipole or polarizability, units, times",
+        read_ipi_properties,
+        _begins(r"\A#\s*(?:column|cols\.)\s+\d+.*-->"),
+    ),
+    Format(
+        "ORCA",
+        "`trajectory.xyz`, velocities (`%md` `Dump`)",
+        "comment `# ORCA AIMD Position Step …`",
+        "positions or velocities, units, times",
+        read_orca_xyz,
+        _comment(ORCA_COMMENT),
+    ),
+    Format(
+        "LAMMPS",
+        "`dump custom`",
+        "`ITEM: TIMESTEP`",
+        "positions unwrapped, velocities, charges, cell; units and times with `dump_modify`",
+        read_lammps_dump,
+        _begins(r"\AITEM: (?:UNITS|TIME|TIMESTEP)"),
+    ),
+    Format(
+        "LAMMPS",
+        "`fix ave/time`, `fix print` with a title",
+        "first line `# Time-averaged data` or `# Fix print output`, or a title with `step`",
+        "columns that are called a dipole or polarizability; steps",
+        read_lammps_table,
+        _begins(r"\A#\s*(?:Time-averaged data for fix|Fix print output|(?i:time)?(?i:step)\s)"),
+    ),
+    Format(
+        "PLUMED",
+        "`COLVAR` (`PRINT` of `DIPOLE COMPONENTS`)",
+        "`#! FIELDS`",
+        "columns that are called a dipole, in e·nm; times in ps",
+        read_colvar,
+        _begins(r"\A#! FIELDS"),
+    ),
+    Format(
+        "GROMACS",
+        "`*.xvg` (`gmx dipoles`, `gmx energy`)",
+        "`@ xaxis label`, legends",
+        "columns that are called a dipole, unit, times",
+        read_xvg,
+        _begins(r"^@\s*xaxis\s+label"),
+    ),
+    Format(
+        "GPUMD",
+        "`dipole.out`",
+        "its name and four columns",
+        "dipole; steps",
+        read_gpumd_dipole,
+        _named(r"(?i:.*dipole.*\.out)", 4),
+    ),
+    Format(
+        "GPUMD",
+        "`polarizability.out`",
+        "its name and seven columns",
+        "polarizability; steps",
+        read_gpumd_polarizability,
+        _named(r"(?i:.*polarizability.*\.out)", 7),
+    ),
+    Format(
+        "GPUMD",
+        "`dpdt.out`",
+        "its name and six columns",
+        "dipole and its flux, units",
+        read_gpumd_dpdt,
+        _named(r"(?i:.*dpdt.*\.out)", 6),
+    ),
+)
+
+
+def identify(path: str | Path) -> Format | None:
+    """The format of a file; None where it is none of :data:`FORMATS`.
+
+    Raises
+    ------
+    TrajectoryError
+        When the file cannot be read.
+    """
+    path = Path(path)
+    head = _head(path)
+    return next((f for f in FORMATS if f.matches(path, head)), None)
+
+
+def _head(path: Path) -> str:
+    """The beginning as text; empty for what is none, and for folders."""
+    if path.is_dir():
+        return ""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_HEAD)
+    except OSError as error:
+        raise TrajectoryError(f"{path} cannot be read: {error}.") from error
+    return "" if b"\0" in data else data.decode("utf-8", errors="replace").replace("\r\n", "\n")
+
+
+def read_foreign(path: str | Path, keys: Mapping[str, str] | None = None) -> RawSeries | None:
+    """What a file of another program says; None where its format is none of :data:`FORMATS`.
+
+    Parameters
+    ----------
+    path : str or Path
+    keys : mapping of str to str, optional
+        Quantity → the name of its columns in the file, for tables whose names do not tell.
+
+    Raises
+    ------
+    TrajectoryError
+        For files that are damaged, or hold nothing that can be used.
+    MissingDependencyError
+        When the format needs a library that is not installed; the message names the extra.
+    """
+    path = Path(path)
+    found = identify(path)
+    return None if found is None else found.read(path, keys or {})

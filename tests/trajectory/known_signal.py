@@ -1,0 +1,320 @@
+"""One known dipole signal, and its files in the formats of many programs.
+
+Lines at 500, 1700 and 3000 cm⁻¹ of known infrared areas. A line of area a (km/mol) is a mode with
+|∂μ/∂Q|² = a/42.26 e²/amu (``units.e2_per_amu_to_km_per_mol``), whose dipole velocity at temperature
+T has the mean square |∂μ/∂Q|² kT.
+
+The files are written after each program's documentation; ``data/README.md`` names the places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from painn_ase import units as u
+
+TEMPERATURE = 300.0
+TIMESTEP = 0.5
+N_FRAMES = 4000
+#: wavenumber (cm⁻¹) → area (km/mol)
+LINES = {500.0: 40.0, 1700.0: 80.0, 3000.0: 60.0}
+
+TIMES = TIMESTEP * np.arange(N_FRAMES)
+_AU_TIME_FS = 0.02418884326
+
+
+def _signal(derivative: bool = False) -> np.ndarray:
+    dipole, flux = np.zeros((2, N_FRAMES, 3))
+    for axis, (wavenumber, area) in enumerate(LINES.items()):
+        omega = wavenumber / u.sqrt_ev_per_angstrom2_amu_to_invcm  # per ASE time
+        mean_square = area / u.e2_per_amu_to_km_per_mol * u.boltzmann_constant * TEMPERATURE
+        amplitude = np.sqrt(2.0 * mean_square) / omega
+        phase = omega * TIMES * u.fs_to_ase_time + axis
+        dipole[:, axis] = amplitude * np.cos(phase)
+        flux[:, axis] = -amplitude * omega * u.fs_to_ase_time * np.sin(phase)
+    return flux if derivative else dipole + np.array([0.1, -0.2, 0.3])
+
+
+#: e·Å along the run
+DIPOLE = _signal()
+#: e·Å/fs
+FLUX = _signal(derivative=True)
+DEBYE = DIPOLE / u.debye_to_e_angstrom
+BOHR = DIPOLE / u.bohr_to_angstrom
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to write the signal.
+
+    Attributes
+    ----------
+    write : callable
+        Folder → file.
+    options : dict
+        What the file does not say and a user has to.
+    charges : str or None
+        Charges that make a dipole of its positions.
+    """
+
+    write: Callable[[Path], Path]
+    options: dict
+    charges: str | None = None
+
+
+def _file(folder: Path, name: str, lines: list[str]) -> Path:
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _row(values: np.ndarray, form: str = "%.8f") -> str:
+    return "  ".join(form % v for v in values)
+
+
+# -- dipoles ---------------------------------------------------------------------------------------
+
+
+def cp2k_moments(folder: Path) -> Path:
+    lines = []
+    for x, y, z in DEBYE:
+        lines += [
+            "  Reference Point [Bohr]              0.00000000      0.00000000      0.00000000",
+            "  Charges",
+            "    Electronic=      8.00000000    Core=     -8.00000000    Total=      0.00000000",
+            "  Dipole vectors are based on the periodic (Berry phase) operator.",
+            "  They are defined modulo integer multiples of the cell matrix [Debye].",
+            "  [X] [   46.55265580     0.00000000     0.00000000 ] [i]",
+            "  [Y]=[    0.00000000    54.46353324     0.00000000 ]*[j]",
+            "  [Z] [    0.00000000     0.00000000    54.47313965 ] [k]",
+            "  Dipole moment [Debye]",
+            f"    X={x:14.8f} Y={y:14.8f} Z={z:14.8f}     Total=    1.00000000",
+        ]
+    return _file(folder, "water-moments.dat", lines)
+
+
+def cp2k_molecular_moments(folder: Path) -> Path:
+    lines = []
+    for x, y, z in DEBYE:
+        lines += [
+            "  Dipole moment [Debye]",
+            f"    X={x:14.8f} Y={y:14.8f} Z={z:14.8f}     Total=    1.0",
+        ]
+    return _file(folder, "water-moments.dat", lines)
+
+
+def cp2k_output(folder: Path) -> Path:
+    lines = [" MD| Molecular dynamics protocol"]
+    for n, (x, y, z) in enumerate(DEBYE):
+        lines += [
+            "  Dipole moment [Debye]",
+            f"    X={x:14.8f} Y={y:14.8f} Z={z:14.8f}     Total=    1.0",
+        ]
+        if n == 0:
+            lines.append(" MD_INI| Potential energy [hartree]               -0.171643421210E+02")
+        else:
+            lines += [
+                f" MD| Step number                                        {n}",
+                f" MD| Time [fs]                                  {TIMES[n]:.6f}",
+                " MD| Temperature [K]               300.0   300.0",
+            ]
+    return _file(folder, "water.out", lines)
+
+
+def cp2k_step_files(folder: Path) -> Path:
+    for n, (x, y, z) in enumerate(DEBYE):
+        lines = ["  Dipole moment [Debye]", f"    X={x:14.8f} Y={y:14.8f} Z={z:14.8f}  Total= 1.0"]
+        _file(folder, f"water-moments-1_{n}.dat", lines)
+    return folder / "water-moments-1_0.dat"
+
+
+def cp2k_total_dipole(folder: Path) -> Path:
+    lines = [
+        "# iter_level                  dipole(x,y,z)[atomic units]        dipole(x,y,z)[debye]"
+        "    delta_dipole(x,y,z)[atomic units]"
+    ]
+    for n, (bohr, debye) in enumerate(zip(BOHR, DEBYE, strict=True)):
+        lines.append(
+            f"     1_{n:<8d}" + _row(bohr, "%18.8E") + _row(debye, "%18.8E") + _row(bohr, "%18.8E")
+        )
+    return _file(folder, "water-TOTAL_DIPOLE-1.Dipole", lines)
+
+
+def ipi_extras(folder: Path) -> Path:
+    lines = []
+    for n, row in enumerate(BOHR):
+        lines += [f" #EXTRAS(dipole)# Step:  {n:10d}  ", "      ".join(f"{v:15.8f}" for v in row)]
+    return _file(folder, "simulation.dip_0", lines)
+
+
+def ipi_properties(folder: Path) -> Path:
+    lines = [
+        "# column   1     --> step : The current simulation time step.",
+        "# column   2     --> time{picosecond} : The elapsed simulation time.",
+        "# cols.    3-5   --> dipole{debye} : The electric dipole of the system.",
+    ]
+    for n, row in enumerate(DEBYE):
+        lines.append(f"  {n:16.8e}   {1e-3 * TIMES[n]:16.8e}   " + _row(row, "%16.8e"))
+    return _file(folder, "simulation.out", lines)
+
+
+def gpumd(folder: Path) -> Path:
+    return _file(folder, "dipole.out", [f"{n} {_row(row)}" for n, row in enumerate(DIPOLE)])
+
+
+def gpumd_dpdt(folder: Path) -> Path:
+    rows = zip(FLUX, DIPOLE, strict=True)
+    return _file(folder, "dpdt.out", [f"{_row(a, '%.9e')} {_row(b, '%.9e')}" for a, b in rows])
+
+
+def colvar(folder: Path) -> Path:
+    lines = ["#! FIELDS time dip.x dip.y dip.z bond"]
+    for n, row in enumerate(DIPOLE):
+        if n == 2000:  # a restart writes the header again
+            lines.append(lines[0])
+        lines.append(f" {1e-3 * TIMES[n]:.6f} {_row(0.1 * row, '%.9f')} 0.1")
+    return _file(folder, "COLVAR", lines)
+
+
+def xvg(folder: Path) -> Path:
+    lines = [
+        "# This file was created by gmx dipoles",
+        '@    title "Total dipole moment of the simulation box vs. time"',
+        '@    xaxis  label "Time (ps)"',
+        '@    yaxis  label "Total Dipole Moment (Debye)"',
+        "@TYPE xy",
+        "@ view 0.15, 0.15, 0.75, 0.85",
+        '@ s0 legend "M\\sx \\N"',
+        '@ s1 legend "M\\sy \\N"',
+        '@ s2 legend "M\\sz \\N"',
+        '@ s3 legend "|M\\stot \\N|"',
+    ]
+    for n, row in enumerate(DEBYE):
+        lines.append(f"{1e-3 * TIMES[n]:10.6f}    {_row(row)}    {np.linalg.norm(row):.8f}")
+    return _file(folder, "Mtot.xvg", lines)
+
+
+def lammps_ave_time(folder: Path) -> Path:
+    lines = ["# Time-averaged data for fix dip", "# TimeStep c_dip[1] c_dip[2] c_dip[3] c_dip"]
+    for n, row in enumerate(DIPOLE):
+        lines.append(f"{n} {_row(row)} {np.linalg.norm(row):.6f}")
+    return _file(folder, "dipole.dat", lines)
+
+
+def lammps_print(folder: Path) -> Path:
+    lines = ["# step temp dx dy dz"]
+    lines += [f"{n} 300.0 {_row(row)}" for n, row in enumerate(DIPOLE)]
+    return _file(folder, "dipole.txt", lines)
+
+
+def fortran_exponents(folder: Path) -> Path:
+    lines = ["# Time-averaged data for fix dip", "# TimeStep mu_x mu_y mu_z"]
+    for n, row in enumerate(DIPOLE):
+        lines.append(f"{n} " + _row(row, "%.10E").replace("E", "D"))
+    return _file(folder, "dipole.dat", lines)
+
+
+# -- positions with charges ------------------------------------------------------------------------
+
+#: Two atoms of charges ∓1 e: their distance is the dipole.
+REST = np.array([[2.0, 3.0, 4.0], [2.0, 3.0, 4.0]])
+POSITIONS = REST + np.stack([np.zeros_like(DIPOLE), DIPOLE], axis=1)
+
+
+def _lammps_dump(folder: Path, columns: str, frame: Callable, head: list[str]) -> Path:
+    lines = []
+    for n in range(N_FRAMES):
+        extra = [*head, "ITEM: TIME", f"{TIMES[n]:.6f}"] if head else []
+        lines += [*extra, "ITEM: TIMESTEP", str(n), "ITEM: NUMBER OF ATOMS", "2"]
+        lines += ["ITEM: BOX BOUNDS pp pp pp", "0.0 5.0", "0.0 5.0", "0.0 5.0"]
+        rows = [f"{a + 1} {a + 1} " + frame(n, a) for a in (0, 1)]
+        lines += [f"ITEM: ATOMS id type {columns}", *(rows if n % 2 else rows[::-1])]
+    return _file(folder, "run.lammpstrj", lines)
+
+
+def lammps_unwrapped(folder: Path) -> Path:
+    def frame(n: int, atom: int) -> str:
+        return f"{(-1.0, 1.0)[atom]} {_row(POSITIONS[n, atom])}"
+
+    return _lammps_dump(folder, "q xu yu zu", frame, ["ITEM: UNITS", "real"])
+
+
+def lammps_images(folder: Path) -> Path:
+    def frame(n: int, atom: int) -> str:
+        drift = POSITIONS[n, atom] + 1e-3 * n  # both atoms leave the box together
+        images = np.floor(drift / 5.0)
+        return f"{(-1.0, 1.0)[atom]} {_row(drift - 5.0 * images)} {_row(images, '%d')}"
+
+    return _lammps_dump(folder, "q x y z ix iy iz", frame, [])
+
+
+def lammps_wrapped(folder: Path) -> Path:
+    def frame(n: int, atom: int) -> str:
+        return _row((POSITIONS[n, atom] + 1e-3 * n) % 5.0)
+
+    return _lammps_dump(folder, "x y z", frame, ["ITEM: UNITS", "real"])
+
+
+def _xyz(folder: Path, name: str, values: np.ndarray, comment: Callable[[int], str]) -> Path:
+    lines = []
+    for n, frame in enumerate(values):
+        lines += ["2", comment(n)]
+        lines += [
+            f"{s:>8s} {_row(row, '%14.8f')}" for s, row in zip(("O", "H"), frame, strict=True)
+        ]
+    return _file(folder, name, lines)
+
+
+def cp2k_positions(folder: Path) -> Path:
+    def comment(n: int) -> str:
+        return f" i = {n:8d}, time = {TIMES[n]:12.3f}, E =       -17.1643421210"
+
+    return _xyz(folder, "water-pos-1.xyz", POSITIONS, comment)
+
+
+def ipi_positions(folder: Path) -> Path:
+    def comment(n: int) -> str:
+        return (
+            "# CELL(abcABC):   40.00000    40.00000    40.00000    90.00000    90.00000    90.00000"
+            f"  Step:  {n:10d}  Bead:       0 positions{{atomic_unit}}  cell{{atomic_unit}}"
+        )
+
+    return _xyz(folder, "simulation.pos_0.xyz", POSITIONS / u.bohr_to_angstrom, comment)
+
+
+def orca_positions(folder: Path) -> Path:
+    def comment(n: int) -> str:
+        return (
+            f"# ORCA AIMD Position Step {n}, t={TIMES[n]:.2f} fs, E_Pot=-76.40 Hartree, "
+            "Unit is Angstrom"
+        )
+
+    return _xyz(folder, "trajectory.xyz", POSITIONS, comment)
+
+
+STEP = {"timestep": TIMESTEP}
+CASES: dict[str, Case] = {
+    "cp2k moments": Case(cp2k_molecular_moments, STEP),
+    "cp2k output": Case(cp2k_output, {}),
+    "cp2k step files": Case(cp2k_step_files, STEP),
+    "cp2k total dipole": Case(cp2k_total_dipole, STEP),
+    "i-pi extras": Case(ipi_extras, {**STEP, "dipole_unit": "a.u."}),
+    "i-pi properties": Case(ipi_properties, {}),
+    "gpumd dipole": Case(gpumd, {**STEP, "dipole_unit": "e*Angstrom"}),
+    "gpumd dpdt": Case(gpumd_dpdt, STEP),
+    "plumed colvar": Case(colvar, {}),
+    "gromacs xvg": Case(xvg, {}),
+    "lammps ave/time": Case(lammps_ave_time, {**STEP, "dipole_unit": "e*Å"}),
+    "lammps print": Case(lammps_print, {**STEP, "dipole_unit": "e*Å"}),
+    "fortran exponents": Case(fortran_exponents, {**STEP, "dipole_unit": "e*Å"}),
+    "lammps dump unwrapped": Case(lammps_unwrapped, {}),
+    "lammps dump images": Case(lammps_images, {**STEP, "dipole_unit": "e*Å"}),
+    "lammps dump wrapped": Case(lammps_wrapped, {}, "1=-1,2=1"),
+    "cp2k positions": Case(cp2k_positions, {}, "O=-1,H=1"),
+    "i-pi positions": Case(ipi_positions, STEP, "O=-1,H=1"),
+    "orca positions": Case(orca_positions, {}, "O=-1,H=1"),
+}

@@ -1,0 +1,290 @@
+"""Other programs' files: one known signal in each format, and what damaged files say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import known_signal
+import numpy as np
+import pytest
+from known_signal import CASES, DIPOLE, FLUX, N_FRAMES, TIMES, Case
+
+from painn_ase.errors import TrajectoryError
+from painn_ase.trajectory.charges import (
+    add_dipole_of_charges,
+    follow_through_cell,
+    parse_charges,
+    read_born_charges,
+)
+from painn_ase.trajectory.formats import FORMATS, identify, read_foreign
+from painn_ase.trajectory.raw import RawChannel, RawSeries
+from painn_ase.unit_names import unit_factor
+from painn_ase.units import fs_to_ase_time
+
+
+def _read(path: Path, case: Case) -> RawSeries:
+    raw = read_foreign(path)
+    assert raw is not None
+    if "positions" in raw.channels:
+        charges = parse_charges(case.charges) if case.charges else None
+        raw = add_dipole_of_charges(raw, charges)
+    return raw
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_known_dipole_comes_back_with_its_units_and_times(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    raw = _read(case.write(tmp_path), case)
+    channel = raw.channels["dipole"]
+    assert (channel.unit is None) == ("dipole_unit" in case.options)
+    factor = unit_factor(channel.unit or case.options["dipole_unit"], "dipole")
+    found = channel.values * factor
+    np.testing.assert_allclose(found - found[0], DIPOLE - DIPOLE[0], atol=2e-6)
+    if raw.time is None:
+        assert "timestep" in case.options
+        if raw.steps is not None:
+            np.testing.assert_array_equal(raw.steps, np.arange(N_FRAMES))
+    else:
+        assert raw.time_unit is not None
+        in_fs = raw.time * unit_factor(raw.time_unit, "time") / fs_to_ase_time
+        np.testing.assert_allclose(in_fs, TIMES, atol=1e-3)
+
+
+def test_gpumds_dpdt_has_the_flux_too(tmp_path: Path) -> None:
+    raw = _read(known_signal.gpumd_dpdt(tmp_path), CASES["gpumd dpdt"])
+    factor = unit_factor(raw.channels["dipole_flux"].unit or "", "dipole_flux")
+    np.testing.assert_allclose(
+        raw.channels["dipole_flux"].values * factor * fs_to_ase_time, FLUX, rtol=1e-6, atol=1e-12
+    )
+
+
+def test_cp2k_berry_dipoles_come_with_their_cell(tmp_path: Path) -> None:
+    raw = read_foreign(known_signal.cp2k_moments(tmp_path))
+    assert raw is not None
+    assert raw.pbc == (True, True, True)
+    cell = raw.channels["cell"].values[0]
+    # 46.55 Debye is e times 9.69 Å
+    np.testing.assert_allclose(np.diag(cell), [9.692, 11.339, 11.341], atol=1e-3)
+
+
+def test_cp2k_polarizabilities_are_read_once_in_their_first_unit(tmp_path: Path) -> None:
+    tensor = np.array([[9.0, 0.1, 0.2], [0.3, 8.0, 0.4], [0.5, 0.6, 7.0]])
+    lines = []
+    for n in range(3):
+        for unit, values in (("a.u.", tensor + n), ("Angstrom^3", 0.148 * (tensor + n))):
+            a = values
+            lines += [
+                f" POLAR| Polarizability tensor [{unit}]",
+                f" POLAR| xx,yy,zz   {a[0, 0]:18.12f} {a[1, 1]:18.12f} {a[2, 2]:18.12f}",
+                f" POLAR| xy,xz,yz   {a[0, 1]:18.12f} {a[0, 2]:18.12f} {a[1, 2]:18.12f}",
+                f" POLAR| yx,zx,zy   {a[1, 0]:18.12f} {a[2, 0]:18.12f} {a[2, 1]:18.12f}",
+            ]
+    path = tmp_path / "polar.out"
+    path.write_text("\n".join(lines) + "\n")
+    raw = read_foreign(path)
+    assert raw is not None
+    alpha = raw.channels["polarizability"]
+    assert alpha.unit == "a.u."
+    np.testing.assert_allclose(alpha.values, [tensor, tensor + 1, tensor + 2])
+
+
+def test_gpumds_polarizability_has_its_six_components_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "polarizability.out"
+    path.write_text("0 1 2 3 4 5 6\n10 1 2 3 4 5 7\n")
+    raw = read_foreign(path)
+    assert raw is not None
+    xx, yy, zz, xy, yz, zx = 1, 2, 3, 4, 5, 6
+    expected = [[xx, xy, zx], [xy, yy, yz], [zx, yz, zz]]
+    np.testing.assert_array_equal(raw.channels["polarizability"].values[0], expected)
+    assert raw.channels["polarizability"].unit is None
+
+
+_DUMP = (
+    "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n{}\nITEM: BOX BOUNDS pp pp pp\n0 1\n0 1\n0 1\n"
+    "ITEM: ATOMS "
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("COLVAR", "#! FIELDS time p.x p.y p.z\n0 1 2 3\n1 1 2 3\n", "--key dipole=p"),
+        ("COLVAR", "#! FIELDS time d1\n0 1\n1 1\n", "none belong together"),
+        ("COLVAR", "#! FIELDS time mu.x mu.y mu.z dip.x dip.y dip.z\n" + "0 1 2 3 4 5 6\n" * 2,
+         "several columns"),
+        ("COLVAR", "#! FIELDS time mu.x mu.y mu.z\n0 1 2 3\n1 2\n2 1 2 3\n", "line 3: 2 columns"),
+        ("COLVAR", "#! FIELDS time mu.x mu.y mu.z\n0 1 2 3\n1 1 2 nan\n", "not finite"),
+        ("COLVAR", "#! FIELDS time mu.x mu.y mu.z\n0 1 2 3\n1 1 2 ****\n", "Fortran writes stars"),
+        ("COLVAR", "#! FIELDS time mu.x mu.y mu.z\n", "no row"),
+        ("COLVAR", "#! FIELDS time mu.x mu.y\n0 1 2 3\n1 1 2 3\n", "header names 3 columns"),
+        ("COLVAR", "#! FIELDS time mu.x mu.y mu.z\n0 1 2 3\n#! FIELDS time x\n1 2\n", "restart"),
+        ("m.xvg", '@ xaxis label "Time (ps)"\n0 1 2 3\n&\n0 1 2 3\n', "second data set"),
+        ("a.dat", "# Time-averaged data for fix 1\n# TimeStep Number-of-rows\n# Row c\n0 3\n1 3\n",
+         "mode `vector`"),
+        ("a.dat", "# Fix print output for fix 1\n0 1 2 3\n1 1 2 3\n", "title"),
+        ("dump", _DUMP.format(2) + "id x y z\n1 0 0 0\n", "truncated"),
+        ("dump", "ITEM: TIMESTEP\n0\nITEM: ATOMS id x y z\n1 0 0 0\n", "ATOMS is missing"),
+        ("dump", _DUMP.format(1) + "id type\n1 1\n", "are needed"),
+        ("dump", "ITEM: UNITS\nlj\n" + _DUMP.format(1) + "id x y z\n1 0 0 0\n", "units lj"),
+        ("p.xyz", "1\n i = 0, time = 0.0, E = -1.0\nH 0 0\n", "no whole frame"),
+        ("p.xyz", "1\n i = 0, time = 0.0, E = -1.0\nH 0 0 0\nx\n", "no number of atoms"),
+        ("p.xyz", "1\n i = 0, time = 0.0, E = -1.0\nH 0 0 0\n1\nother\nH 0 0 0\n",
+         "unlike the first"),
+        ("p.xyz", "1\n i = 0, time = 0.0, E = -1.0\nH 0 0 0\n1\n i = 1, time = 1.0, E = -1.0\n"
+         "O 0 0 0\n", "other atoms"),
+        ("dip_0", "#EXTRAS(dipole)# Step: 0\n1 2 3 4\n", "4 numbers"),
+        ("dip_0", "#EXTRAS(dipole)# Step: 0\n1 2 3\n#EXTRAS(dipole)# Step: 1\n1 2\n"
+         "#EXTRAS(dipole)# Step: 2\n1 2 3\n", "step 1 has 2 numbers"),
+        ("m.dat", "  Dipole moment [Debye]\n", "holds no dipole"),
+    ],
+)  # fmt: skip
+def test_damaged_and_ambiguous_files_say_what_is_wrong(
+    name: str, text: str, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(TrajectoryError, match=words):
+        read_foreign(path)
+
+
+@pytest.mark.parametrize(
+    "write", [known_signal.colvar, known_signal.lammps_unwrapped, known_signal.cp2k_positions,
+              known_signal.ipi_extras, known_signal.gpumd, known_signal.orca_positions]
+)  # fmt: skip
+def test_a_run_that_was_killed_while_writing_loses_its_last_frame_only(
+    write: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    path = write(tmp_path)
+    whole = read_foreign(path)
+    path.write_bytes(path.read_bytes()[:-7])
+    cut = read_foreign(path)
+    assert whole is not None
+    assert cut is not None
+    name = next(iter(whole.channels))
+    np.testing.assert_array_equal(cut.channels[name].values, whole.channels[name].values[:-1])
+    assert any("cut short and was left out" in note for note in cut.notes)
+
+
+def test_a_key_names_the_columns_that_are_the_dipole(tmp_path: Path) -> None:
+    path = tmp_path / "COLVAR"
+    path.write_text("#! FIELDS time p.x p.y p.z dip.x dip.y dip.z\n0 1 2 3 4 5 6\n1 1 2 3 4 5 6\n")
+    raw = read_foreign(path, {"dipole": "p"})
+    assert raw is not None
+    np.testing.assert_array_equal(raw.channels["dipole"].values[0], [1, 2, 3])
+    with pytest.raises(TrajectoryError, match="no columns called 'q'"):
+        read_foreign(path, {"dipole": "q"})
+
+
+def test_plain_tables_and_our_own_files_are_left_alone(tmp_path: Path) -> None:
+    for name, text in (
+        ("a.csv", "t,x,y,z\n0,1,2,3\n"),
+        ("a.txt", "# step size 3\n0 1 2 3\n"),
+        ("a.extxyz", '1\nProperties=species:S:1:pos:R:3 dipole="0 0 1"\nH 0 0 0\n'),
+        ("a.h5", "\0\0"),
+        ("dipole.out", "1 2 3\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        if name != "a.txt":
+            assert identify(tmp_path / name) is None
+
+
+def test_every_format_says_what_it_is_and_gives() -> None:
+    for found in FORMATS:
+        assert found.program
+        assert found.files
+        assert found.mark
+        assert found.gives
+        assert found.extra in (None, "formats")
+
+
+# -- charges ---------------------------------------------------------------------------------------
+
+
+def _moving(values: np.ndarray, **facts: object) -> RawSeries:
+    return RawSeries("a run", {"positions": RawChannel(values, "Angstrom", "x")}, **facts)
+
+
+def test_born_charges_are_read_with_the_field_along_the_rows(tmp_path: Path) -> None:
+    block = (
+        " BORN EFFECTIVE CHARGES (including local field effects) (in |e|, cumulative output)\n"
+        " --------------------------------------------------------------------------------\n"
+        "  ion    1\n    1   1.0  0.5  0.0\n    2   0.0  2.0  0.0\n    3   0.0  0.0  3.0\n"
+        "  ion    2\n    1  -1.0  0.0  0.0\n    2   0.0 -2.0  0.0\n    3   0.0  0.0 -2.9\n"
+        "\n\n--------\n"
+    )
+    path = tmp_path / "OUTCAR"
+    path.write_text(block.replace("1.0", "9.0") + "text\n" + block)
+    tensors = read_born_charges(path)
+    assert tensors.shape == (2, 3, 3)
+    assert tensors[0, 0, 1] == 0.5
+    # moving atom 1 along y changes the dipole along x by Z_xy
+    positions = np.zeros((2, 2, 3))
+    positions[1, 0, 1] = 0.2
+    raw = add_dipole_of_charges(_moving(positions, numbers=np.array([12, 8])), path)
+    change = np.diff(raw.channels["dipole"].values, axis=0)[0]
+    np.testing.assert_allclose(change, [0.2 * (0.5 - 0.25), 0.4, 0.0], atol=1e-12)
+    assert any("sum up to zero" in note for note in raw.notes)
+    (tmp_path / "cut").write_text(block[:300])
+    with pytest.raises(TrajectoryError, match="LEPSILON"):
+        read_born_charges(tmp_path / "cut")
+
+
+def test_a_charged_systems_dipole_does_not_move_with_it() -> None:
+    rng = np.random.default_rng(0)
+    inner = rng.normal(size=(2, 3))
+    drift = np.arange(5)[:, None, None] * np.array([1.0, 2.0, 3.0])
+    raw = add_dipole_of_charges(
+        _moving(inner + drift, numbers=np.array([8, 1])), {"O": -1.5, "H": 0.5}
+    )
+    np.testing.assert_allclose(
+        raw.channels["dipole"].values - raw.channels["dipole"].values[0], 0, atol=1e-12
+    )
+    assert any("centre of mass" in note for note in raw.notes)
+
+
+def test_velocities_give_the_flux_of_fixed_charges() -> None:
+    velocities = np.random.default_rng(1).normal(size=(4, 2, 3))
+    raw = RawSeries(
+        "a run", {"velocities": RawChannel(velocities, "Angstrom/fs", "v")}, types=("a", "b")
+    )
+    flux = add_dipole_of_charges(raw, {"a": 1.0, "b": -1.0}).channels["dipole_flux"]
+    assert flux.unit is not None
+    per_ase_time = flux.values * unit_factor(flux.unit, "dipole_flux")
+    np.testing.assert_allclose(
+        per_ase_time * fs_to_ase_time, velocities[:, 0] - velocities[:, 1], atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"O": -1.0}, "no charge for its atoms H"),
+        ({"O": -1.0, "H": 0.5, "C": 1.0}, "given for C"),
+        (None, "--charges O=-0.8476"),
+    ],
+)
+def test_charges_of_other_atoms_are_refused(given: dict | None, words: str) -> None:
+    with pytest.raises(TrajectoryError, match=words):
+        add_dipole_of_charges(_moving(np.zeros((2, 2, 3)), numbers=np.array([8, 1])), given)
+
+
+@pytest.mark.parametrize("text", ["O", "O=x", "=1", "O=1,O=2", "/nowhere"])
+def test_charges_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(TrajectoryError):
+        parse_charges(text)
+
+
+def test_atoms_are_followed_through_a_skewed_cell() -> None:
+    cell = np.array([[4.0, 0.0, 0.0], [1.0, 5.0, 0.0], [0.5, -1.0, 6.0]])
+    rng = np.random.default_rng(2)
+    way = np.cumsum(rng.normal(scale=0.3, size=(200, 3, 3)), axis=0)
+    wrapped = ((way @ np.linalg.inv(cell)) % 1.0) @ cell
+    raw = _moving(wrapped, pbc=(True, True, True))
+    raw.channels["cell"] = RawChannel(cell[None], "Angstrom", "c")
+    found, jumps = follow_through_cell(raw)
+    np.testing.assert_allclose(found - found[0], way - way[0], atol=1e-9)
+    assert jumps > 0
+    raw.channels["positions"] = RawChannel(wrapped[::40], "Angstrom", "x")
+    with pytest.raises(TrajectoryError, match="not clear"):
+        follow_through_cell(raw)
