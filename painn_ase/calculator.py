@@ -6,6 +6,7 @@ No physics in here. What it adds to ASE's base class is a cheap check of whether
 
 from __future__ import annotations
 
+import builtins
 import copy
 import inspect
 import math
@@ -31,15 +32,18 @@ from painn_ase.errors import (
     GeometryError,
     ModelFileError,
     NonFiniteError,
+    SpecError,
     UnsupportedPropertyError,
 )
 from painn_ase.graph import (
     AtomGraph,
     NeighborPairs,
     VerletList,
+    checked_masses,
     finite_charge,
     from_ase,
     neighbor_pairs,
+    total_charge,
 )
 from painn_ase.kernels import FUSED_PROPERTIES, FusedBackend, select_backend
 from painn_ase.models import load_model
@@ -73,11 +77,12 @@ class _State(NamedTuple):
     numbers: bytes
     cell: bytes
     pbc: bytes
+    masses: bytes
     charge: float
 
     def changes(self, other: _State) -> list[str]:
-        """Names of what differs, as in ASE's ``all_changes``, and "charge"."""
-        names = ("positions", "numbers", "cell", "pbc", "charge")
+        """Names of what differs, as in ASE's ``all_changes``, "masses" and "charge"."""
+        names = ("positions", "numbers", "cell", "pbc", "masses", "charge")
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
@@ -121,7 +126,8 @@ class PaiNNCalculator(Calculator):
     skin : float
         Å added to the neighbour search so that the list lasts several steps.
     charge : float, optional
-        Total charge, e. Else ``atoms.info["charge"]``, else what the model was trained on.
+        Total charge, e. Else ``atoms.info["charge"]`` (or "total_charge"), else what the model was
+        trained on; see :func:`painn_ase.graph.total_charge`.
     scatter : {"torch", "torch_scatter"}, optional
         Which package sums messages over neighbours, torch if not told otherwise; both give the
         same results. "torch_scatter" needs the package torch-scatter
@@ -153,7 +159,8 @@ class PaiNNCalculator(Calculator):
     (9, 3)
     """
 
-    ignored_changes: set[str] = {"initial_magmoms", "initial_charges"}  # noqa: RUF012
+    # builtins: the method `set` below would be taken for the type.
+    ignored_changes: builtins.set[str] = {"initial_magmoms", "initial_charges"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -168,6 +175,7 @@ class PaiNNCalculator(Calculator):
     ) -> None:
         self._atoms: Atoms | None = None
         self._snapshot: _Snapshot | None = None
+        self._charge: float | None = None
         super().__init__()  # type: ignore[no-untyped-call]
         given = _as_list(model)
         members = [_potential(m) for m in given]
@@ -178,12 +186,13 @@ class PaiNNCalculator(Calculator):
         # Who asks for torch-scatter means plain torch: the fused kernel does its own sums.
         chosen = "eager" if scatter == "torch_scatter" and backend == "auto" else backend
         self.backends = tuple(select_backend(p, chosen) for p in self.potentials)
-        self.charge = None if charge is None else finite_charge(charge)
+        self.charge = charge
         self.skin = skin
         self.implemented_properties = _ase_names(self.potential)
         self._list = VerletList(self.potential.cutoff, skin)
         self._graph: AtomGraph | None = None
         self._graph_charge = 0.0
+        self._graph_masses = b""
         self._pairs: NeighborPairs | None = None
         self._state: _State | None = None
         self._lock = threading.RLock()
@@ -215,6 +224,39 @@ class PaiNNCalculator(Calculator):
     def potential(self) -> AtomisticPotential:
         """The potential, or the first member of the committee."""
         return self.potentials[0]
+
+    @property
+    def charge(self) -> float | None:
+        """The total charge given to this calculator, e; None leaves it to atoms and model."""
+        return self._charge
+
+    @charge.setter
+    def charge(self, charge: float | None) -> None:
+        self._charge = None if charge is None else finite_charge(charge)
+        self.parameters["charge"] = self._charge
+
+    def set(self, **parameters: Any) -> dict[str, Any]:
+        """Change the total charge, ``calc.set(charge=1)``, in ASE's way.
+
+        Returns
+        -------
+        dict
+            What is another than before.
+
+        Raises
+        ------
+        SpecError
+            For any other name: model, device, backend and skin stay as the calculator was made.
+        """
+        if unknown := sorted(parameters.keys() - {"charge"}):
+            raise SpecError(
+                f"a PaiNNCalculator cannot set {', '.join(unknown)}; it can set charge. Everything "
+                "else is given when it is made: PaiNNCalculator(model, …)."
+            )
+        if "charge" not in parameters:
+            return {}
+        before, self.charge = self.charge, parameters["charge"]
+        return {} if self.charge == before else {"charge": self.charge}
 
     @property
     def n_list_builds(self) -> int:
@@ -384,9 +426,7 @@ class PaiNNCalculator(Calculator):
 
     def total_charge(self, atoms: Atoms) -> float:
         """Charge the structure is evaluated with, e."""
-        if self.charge is not None:
-            return self.charge
-        return finite_charge(atoms.info.get("charge", self.potential.spec.total_charge))
+        return total_charge(atoms, self._charge, self.potential.spec.total_charge)
 
     def _look(self, atoms: Atoms) -> _State:
         arrays = atoms.arrays
@@ -395,6 +435,7 @@ class PaiNNCalculator(Calculator):
             arrays["numbers"].tobytes(),
             atoms.cell.array.tobytes(),
             atoms.pbc.tobytes(),
+            _mass_bytes(atoms),
             self.total_charge(atoms),
         )
 
@@ -480,9 +521,13 @@ class PaiNNCalculator(Calculator):
             graph = from_ase(atoms, self.potential.cutoff, charge=charge, pairs=pairs)
             self._graph = graph.to(self.device)
             self._pairs, self._graph_charge = pairs, charge
+            self._graph_masses = _mass_bytes(atoms)
             return self._graph
         positions = torch.tensor(arrays["positions"], dtype=torch.float64)
         changes = {"positions": positions.to(self.device)}
+        if (masses := _mass_bytes(atoms)) != self._graph_masses:
+            changes["masses"] = torch.from_numpy(checked_masses(atoms)).to(self.device)
+            self._graph_masses = masses
         if charge != self._graph_charge:
             changes["charge"] = torch.full_like(self._graph.charge, charge)
             self._graph_charge = charge
@@ -552,6 +597,12 @@ def _placed(
         return potential
     placed = copy.deepcopy(potential).to(device=device, dtype=dtype).use_scatter(backend)
     return placed.eval().requires_grad_(False)
+
+
+def _mass_bytes(atoms: Atoms) -> bytes:
+    """The masses as bytes; empty for the standard ones, as nearly every step finds them."""
+    masses = atoms.arrays.get("masses")
+    return b"" if masses is None else masses.tobytes()
 
 
 def _ase_names(potential: AtomisticPotential) -> list[str]:

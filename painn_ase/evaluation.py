@@ -93,7 +93,8 @@ def _batches(
     graphs: list[AtomGraph] = []
     for atoms in structures:
         calculator.potential.check_elements(atoms.numbers.tolist())
-        graph = from_ase(atoms, calculator.potential.cutoff, charge=calculator.total_charge(atoms))
+        charge = calculator.total_charge(atoms)
+        graph = from_ase(atoms, calculator.potential.cutoff, charge=charge)
         n_atoms = sum(g.n_atoms for g in graphs) + graph.n_atoms
         n_edges = sum(g.n_edges for g in graphs) + graph.n_edges
         if graphs and (n_atoms > batch_atoms or n_edges > batch_edges):

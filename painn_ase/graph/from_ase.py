@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import torch
 from ase import Atoms
+from numpy.typing import NDArray
 
 from painn_ase.errors import GeometryError
+from painn_ase.graph.charge import total_charge
 from painn_ase.graph.neighbors import NeighborPairs, neighbor_pairs
 from painn_ase.graph.record import AtomGraph
 
-__all__ = ["from_ase"]
+__all__ = ["checked_masses", "from_ase"]
 
 
 def from_ase(
@@ -19,6 +20,7 @@ def from_ase(
     cutoff: float,
     *,
     charge: float | None = None,
+    model_charge: float = 0.0,
     pairs: NeighborPairs | None = None,
 ) -> AtomGraph:
     """The graph of one structure, on the CPU.
@@ -28,11 +30,15 @@ def from_ase(
     Parameters
     ----------
     atoms : Atoms
-        The structure. Its cell is taken as it is, also where it is not periodic.
+        The structure. Its cell is taken as it is, also where it is not periodic; its masses are
+        those of the Atoms, isotopes included.
     cutoff : float
         Å.
     charge : float, optional
-        Total charge, e; ``atoms.info["charge"]`` or else 0 when not given.
+        Total charge, e; see :func:`~painn_ase.graph.total_charge` for what holds otherwise.
+    model_charge : float
+        What the model was trained on, ``potential.spec.total_charge``: the total charge where
+        neither `charge` nor ``atoms.info`` says one.
     pairs : NeighborPairs, optional
         Pairs known already, for example from a Verlet list; searched when not given.
 
@@ -44,7 +50,8 @@ def from_ase(
     Raises
     ------
     GeometryError
-        The structure has no meaning (see `neighbor_pairs`), or its charge is not a finite number.
+        The structure has no meaning (see `neighbor_pairs`), its charge is not a finite number, or
+        its masses are no masses.
     """
     cell = atoms.cell.array
     if pairs is None:
@@ -58,28 +65,24 @@ def from_ase(
         idx_j=torch.tensor(pairs.idx_j),
         shifts=torch.tensor(pairs.shifts),
         system_idx=torch.zeros(len(atoms), dtype=torch.int64),
-        charge=torch.tensor(
-            [finite_charge(atoms.info.get("charge", 0.0) if charge is None else charge)],
-            dtype=torch.float64,
-        ),
+        charge=torch.tensor([total_charge(atoms, charge, model_charge)], dtype=torch.float64),
+        masses=torch.from_numpy(checked_masses(atoms)),
     )
 
 
-def finite_charge(value: object) -> float:
-    """`value` as a total charge, e.
+def checked_masses(atoms: Atoms) -> NDArray[np.float64]:
+    """The masses of `atoms` (n_atoms,), amu, as a copy; some may be zero, not all.
 
     Raises
     ------
     GeometryError
-        It is not a finite number.
+        They are no masses.
     """
-    try:
-        charge = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        charge = math.nan
-    if not math.isfinite(charge):
+    masses: NDArray[np.float64] = np.array(atoms.get_masses(), dtype=np.float64)
+    if not (np.isfinite(masses) & (masses >= 0)).all() or not masses.any():
         raise GeometryError(
-            f"The total charge is {value!r}; it must be a finite number in e. Set charge=… or "
-            'atoms.info["charge"].'
+            f"the masses of {atoms.get_chemical_formula()} must be finite numbers of 0 amu or more "
+            "and not all 0: an ion's dipole counts from the centre of mass. Set them with "
+            "atoms.set_masses(…)."
         )
-    return charge
+    return masses

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from painn_ase.elements import ATOMIC_MASSES
 from painn_ase.errors import GeometryError
 
 __all__ = ["AtomGraph", "collate", "pad_graph", "split"]
@@ -45,6 +46,9 @@ class AtomGraph:
         Which structure each atom belongs to, ascending.
     charge : Tensor (n_systems,), float64
         Total charges, e.
+    masses : Tensor (n_atoms,), float64, or None
+        amu, as the dynamics has them: the dipole of an ion counts from the centre that they
+        define. None stands for the standard masses of the elements.
     """
 
     numbers: Tensor
@@ -56,6 +60,7 @@ class AtomGraph:
     shifts: Tensor
     system_idx: Tensor
     charge: Tensor
+    masses: Tensor | None = None
 
     @property
     def n_atoms(self) -> int:
@@ -80,7 +85,8 @@ class AtomGraph:
     def to(self, device: torch.device | str) -> AtomGraph:
         """The same graph on `device` (its pbc stays on the host)."""
         moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return AtomGraph(**{k: v if k == "pbc" else v.to(device) for k, v in moved.items()})
+        stays = {k: v for k, v in moved.items() if k == "pbc" or v is None}
+        return AtomGraph(**{k: v.to(device) for k, v in moved.items() if k not in stays}, **stays)
 
     def replace(self, **changes: Tensor) -> AtomGraph:
         """The same graph with some fields exchanged."""
@@ -135,7 +141,16 @@ def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
         shifts=torch.cat([g.shifts for g in graphs]),
         system_idx=torch.cat(system_idx),
         charge=torch.cat([g.charge for g in graphs]),
+        masses=_joined_masses(graphs),
     )
+
+
+def _joined_masses(graphs: Sequence[AtomGraph]) -> Tensor | None:
+    """The masses of all atoms, standard ones where a graph has none; None where no graph has."""
+    if all(g.masses is None for g in graphs):
+        return None
+    standard = torch.tensor(ATOMIC_MASSES, dtype=torch.float64, device=graphs[0].device)
+    return torch.cat([standard[g.numbers] if g.masses is None else g.masses for g in graphs])
 
 
 def split(graph: AtomGraph) -> list[AtomGraph]:
@@ -176,6 +191,7 @@ def split(graph: AtomGraph) -> list[AtomGraph]:
             shifts=shifts,
             system_idx=torch.zeros_like(numbers),
             charge=graph.charge[s : s + 1],
+            masses=None if graph.masses is None else graph.masses[starts[s] : starts[s + 1]],
         )
         for s, (numbers, positions, idx_i, idx_j, shifts) in enumerate(columns)
     ]

@@ -26,8 +26,11 @@ class Frame:
     positions : Tensor (n_atoms, 3), float64
         Å, differentiable where a derivative is wanted.
     masses : Tensor (n_atoms,), float64
-        Standard atomic masses. The origin of a property of the electrons must not move when a
-        user puts deuterium in, so isotopes of the simulation do not enter here.
+        Of the atoms as they move, amu. An ion's dipole counts from their centre: about any other
+        point it would radiate when the ion merely turns, or when an isotopologue vibrates.
+    standard_masses : Tensor (n_atoms,), float64
+        Of the elements. A polarizability depends on no origin, so where a model's form needs one
+        it is that of its training, which no isotope moves.
     charge : Tensor (n_systems,), float64
         Total charges, e.
     scatter_backend : str
@@ -38,6 +41,7 @@ class Frame:
     n_systems: int
     positions: Tensor
     masses: Tensor
+    standard_masses: Tensor
     charge: Tensor
     scatter_backend: ScatterBackend = "torch"
 
@@ -48,13 +52,24 @@ class Frame:
     @cached_property
     def mass_fractions(self) -> Tensor:
         """m_i / M of each atom in its structure (n_atoms,)."""
-        total = self.sum_over_atoms(self.masses)
-        return self.masses / total.index_select(0, self.system_idx)
+        return self._fractions(self.masses)
 
     @cached_property
     def centers_of_mass(self) -> Tensor:
         """Centre of mass of each atom's structure (n_atoms, 3), Å."""
-        center = self.sum_over_atoms(self.mass_fractions.unsqueeze(-1) * self.positions)
+        return self._centers(self.mass_fractions)
+
+    @cached_property
+    def standard_centers(self) -> Tensor:
+        """Centre of the standard masses of each atom's structure (n_atoms, 3), Å."""
+        return self._centers(self._fractions(self.standard_masses))
+
+    def _fractions(self, masses: Tensor) -> Tensor:
+        total = self.sum_over_atoms(masses)
+        return masses / total.index_select(0, self.system_idx)
+
+    def _centers(self, fractions: Tensor) -> Tensor:
+        center = self.sum_over_atoms(fractions.unsqueeze(-1) * self.positions)
         return center.index_select(0, self.system_idx)
 
     def corrected_charges(self, charges: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ class LatentPositionPolarizability(nn.Module):
     """α = Σ_i α0(q_i) 1 + ν(μ_i) ⊗ r_i + r_i ⊗ ν(μ_i) (arXiv 2102.03150, 'polarizability').
 
     The paper takes r from the coordinates' origin, so that α depends on where the molecule is
-    put; here r counts from the centre of mass unless the spec says otherwise.
+    put; here r counts from the centre of the elements' standard masses unless the spec says
+    otherwise, for every isotopologue the same.
     """
 
     needs_origin = True
@@ -34,7 +35,7 @@ class LatentPositionPolarizability(nn.Module):
         raw, vectors = self.stack(features)
         lever = frame.positions
         if self.origin == "center_of_mass":
-            lever = lever - frame.centers_of_mass
+            lever = lever - frame.standard_centers
         outer = self.scale * vectors.squeeze(-1).double().unsqueeze(-1) * lever.unsqueeze(-2)
         sphere = self.scale * raw.squeeze(-1).double() + self.isotropic(frame.element_idx)
         return frame.sum_over_atoms(outer + outer.mT + _spheres(sphere))

@@ -458,12 +458,14 @@ class FusedEnergy:
         velocities: FloatArray | None,
     ) -> Response:
         """Sums over atoms of what the stacks said."""
+        standard = self._masses[structure.species]
         where = Surroundings(
-            structure.positions,
-            velocities,
-            self._masses[structure.species],
-            structure.system_idx,
-            graph.charge.numpy(),
+            positions=structure.positions,
+            velocities=velocities,
+            masses=standard if graph.masses is None else graph.masses.numpy(),
+            standard_masses=standard,
+            system_idx=structure.system_idx,
+            charge=graph.charge.numpy(),
         )
         out: dict[str, FloatArray | None] = {}
         if "dipole" in heads and self._heads.dipole is not None:

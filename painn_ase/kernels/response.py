@@ -48,7 +48,9 @@ class Surroundings:
     velocities : ndarray (n_atoms, 3) or None
         Å per ASE time.
     masses : ndarray (n_atoms,)
-        Standard masses, amu.
+        Of the atoms as they move, amu: the dipole counts from their centre.
+    standard_masses : ndarray (n_atoms,)
+        Of the elements: the polarizability's origin.
     system_idx : ndarray (n_atoms,)
     charge : ndarray (n_systems,)
         Total charges, e.
@@ -57,6 +59,7 @@ class Surroundings:
     positions: FloatArray
     velocities: FloatArray | None
     masses: FloatArray
+    standard_masses: FloatArray
     system_idx: NDArray[np.int32]
     charge: FloatArray
 
@@ -120,12 +123,14 @@ def polarizability_of(
         rate = np.einsum("nk,nak,nbk->nab", ts[:, :-1], v, v) + one + one.transpose(0, 2, 1)
         return alpha, where.sum_over_atoms(spec.scale * (rate + _spheres(ts[:, -1])))
     com = spec.origin == "center_of_mass"
-    lever = where.positions - (where.mean(where.positions, where.masses) if com else 0.0)
+    # No isotope moves this origin: a polarizability has none by nature, the model's form has.
+    weights = where.standard_masses
+    lever = where.positions - (where.mean(where.positions, weights) if com else 0.0)
     nu = spec.scale * v[:, :, 0]
     alpha = where.sum_over_atoms(_symmetric(nu, lever) + _spheres(sphere))
     if ts is None or tv is None or where.velocities is None:
         return alpha, None
-    moving = where.velocities - (where.mean(where.velocities, where.masses) if com else 0.0)
+    moving = where.velocities - (where.mean(where.velocities, weights) if com else 0.0)
     rate = _symmetric(spec.scale * tv[:, :, 0], lever) + _symmetric(nu, moving)
     return alpha, where.sum_over_atoms(rate + _spheres(spec.scale * ts[:, -1]))
 

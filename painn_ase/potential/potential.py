@@ -247,14 +247,16 @@ class AtomisticPotential(nn.Module):
         features: Features = self.representation(
             element_idx, vectors.to(self.dtype), graph.idx_i, graph.idx_j, self.exchange
         )
+        standard = self.masses_by_element(element_idx)
         frame = Frame(
-            element_idx,
-            graph.system_idx,
-            graph.n_systems,
-            positions,
-            self.masses_by_element(element_idx),
-            graph.charge,
-            self.scatter_backend,
+            element_idx=element_idx,
+            system_idx=graph.system_idx,
+            n_systems=graph.n_systems,
+            positions=positions,
+            masses=standard if graph.masses is None else graph.masses,
+            standard_masses=standard,
+            charge=graph.charge,
+            scatter_backend=self.scatter_backend,
         )
         out: dict[str, Tensor] = {}
         self._add_energy(out, wanted, features, frame, graph, vectors, positions, create_graph)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.data import atomic_masses
 from numpy.typing import NDArray
 
 from painn_ase.testing.properties import FLUX_OF, available_properties, compute_properties
@@ -97,7 +96,7 @@ def _arranged(name: str, slopes: FloatArray, calculator: Calculator, atoms: Atom
         charge = calculator.total_charge(atoms) if hasattr(calculator, "total_charge") else 0.0
         potential = getattr(calculator, "potential", None)
         if getattr(potential, "dipole_has_origin", False):
-            masses = atomic_masses[atoms.numbers]
+            masses = atoms.get_masses()
             drift: FloatArray = (masses / masses.sum())[:, None, None] * np.eye(3)
             slopes = slopes + charge * drift
         return np.swapaxes(slopes, 1, 2)

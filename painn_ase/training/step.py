@@ -205,7 +205,8 @@ class CompiledStep:
 def _as_tensors(batch: Batch) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
     """What a compiled function takes: the graph without pbc, atom counts, labels."""
     graph = batch.graph
-    fields = {f.name: getattr(graph, f.name) for f in dataclasses.fields(graph) if f.name != "pbc"}
+    parts = {f.name: getattr(graph, f.name) for f in dataclasses.fields(graph) if f.name != "pbc"}
+    fields = {name: part for name, part in parts.items() if part is not None}
     return fields, graph.atom_counts(), batch.labels.present()
 
 

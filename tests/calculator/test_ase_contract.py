@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import multiprocessing
 import pickle
 import subprocess
@@ -22,7 +23,9 @@ from ase.md.verlet import VelocityVerlet
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from painn_ase.calculator import PaiNNCalculator
+from painn_ase.errors import GeometryError, SpecError
 from painn_ase.models import save_model
+from painn_ase.potential import AtomisticPotential
 from painn_ase.testing import check_calculator_contract, random_atoms, random_potential
 
 MOLECULAR = ("energy", "dipole", "polarizability", "charges")
@@ -199,6 +202,31 @@ def test_the_charge_of_the_calculator_comes_before_that_of_the_structure(potenti
     atoms.info["charge"] = 1
     calc = PaiNNCalculator(potential, charge=-1)
     assert calc.get_charges(atoms).sum() == pytest.approx(-1.0)
+
+
+def test_set_changes_the_charge_and_refuses_what_it_does_not_know(potential) -> None:
+    calc, atoms = PaiNNCalculator(potential), random_atoms(4)
+    neutral = calc.get_charges(atoms)
+    assert calc.set(charge=1) == {"charge": 1.0}
+    assert calc.get_charges(atoms).sum() - neutral.sum() == pytest.approx(1.0)
+    assert calc.set(charge=1) == calc.set() == {}
+    assert calc.set(charge=None) == {"charge": None}
+    np.testing.assert_array_equal(calc.get_charges(atoms), neutral)
+    with pytest.raises(SpecError, match="cannot set kpts, skin; it can set charge"):
+        calc.set(charge=1, skin=1.0, kpts=(1, 1, 1))
+    with pytest.raises(GeometryError, match="total charge is 'plus'"):
+        calc.charge = "plus"
+    assert calc.charge is None
+
+
+def test_where_nothing_is_said_the_model_gives_the_charge(potential) -> None:
+    spec = dataclasses.replace(potential.spec, total_charge=-1.0)
+    anionic = AtomisticPotential(spec).double()
+    anionic.load_state_dict(potential.state_dict())
+    atoms = random_atoms(4)
+    assert PaiNNCalculator(anionic).get_charges(atoms).sum() == pytest.approx(-1.0)
+    atoms.info["total_charge"] = 2
+    assert PaiNNCalculator(anionic).get_charges(atoms).sum() == pytest.approx(2.0)
 
 
 # -- structures of every kind ----------------------------------------------------------------------

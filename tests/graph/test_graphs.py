@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from painn_ase.errors import GeometryError
-from painn_ase.graph import AtomGraph, collate, from_ase, neighbor_pairs, pad_graph, split
+from painn_ase.graph import (
+    AtomGraph,
+    collate,
+    from_ase,
+    neighbor_pairs,
+    pad_graph,
+    split,
+    stated_charge,
+    total_charge,
+)
 from painn_ase.testing import random_potential
 
 CUTOFF = 4.0
@@ -73,15 +82,35 @@ def test_a_graph_shares_no_memory_with_its_atoms() -> None:
     assert torch.equal(graph.positions, before)
 
 
-def test_charge_is_the_given_one_then_that_of_the_structure_then_zero() -> None:
+def test_charge_is_the_given_one_then_that_of_the_structure_then_the_models() -> None:
     atoms = molecule("H2O")
     assert from_ase(atoms, CUTOFF).charge.tolist() == [0.0]
+    assert from_ase(atoms, CUTOFF, model_charge=-1.0).charge.tolist() == [-1.0]
     atoms.info["charge"] = 1
-    assert from_ase(atoms, CUTOFF).charge.tolist() == [1.0]
+    assert from_ase(atoms, CUTOFF, model_charge=-1.0).charge.tolist() == [1.0]
     assert from_ase(atoms, CUTOFF, charge=-2).charge.tolist() == [-2.0]
+    assert from_ase(atoms, CUTOFF, charge=0, model_charge=-1.0).charge.tolist() == [0.0]
 
 
-@pytest.mark.parametrize("charge", [float("nan"), "plus", None])
+def test_total_charge_in_info_counts_too_and_is_told_once(caplog) -> None:
+    atoms = molecule("H2O")
+    atoms.info["total_charge"] = -3.25  # a value of this test alone: what is said, is said once
+    with caplog.at_level("INFO", logger="painn_ase"):
+        assert total_charge(atoms) == stated_charge(atoms) == -3.25
+    assert caplog.messages == ['the total charge -3.25 e is taken from atoms.info["total_charge"].']
+    atoms.info["charge"] = -3.25
+    assert total_charge(atoms, model=1.0) == -3.25
+
+
+def test_two_different_charges_of_one_structure_are_refused_unless_one_is_given() -> None:
+    atoms = molecule("H2O")
+    atoms.info.update(charge=1, total_charge=0)
+    with pytest.raises(GeometryError, match='says "charge" 1 and "total_charge" 0'):
+        total_charge(atoms)
+    assert total_charge(atoms, 2.0) == 2.0
+
+
+@pytest.mark.parametrize("charge", [float("nan"), "plus", None, True])
 def test_error_for_a_charge_that_is_no_number(charge: object) -> None:
     atoms = molecule("H2O")
     atoms.info["charge"] = charge
@@ -92,6 +121,29 @@ def test_error_for_a_charge_that_is_no_number(charge: object) -> None:
 def test_error_for_an_empty_structure() -> None:
     with pytest.raises(GeometryError, match="no atoms"):
         from_ase(Atoms(), CUTOFF)
+
+
+def test_the_masses_are_those_of_the_atoms_through_collate_and_split() -> None:
+    heavy, plain = molecule("H2O"), from_ase(molecule("CH4"), CUTOFF).replace(masses=None)
+    heavy.set_masses([15.999, 2.014, 1.008])
+    graph = collate([from_ase(heavy, CUTOFF), plain])
+    standard = molecule("CH4").get_masses().tolist()
+    assert graph.masses is not None
+    assert graph.masses.tolist() == [15.999, 2.014, 1.008, *standard]
+    assert [g.masses.tolist() for g in split(graph)] == [[15.999, 2.014, 1.008], standard]
+    padded = pad_graph(graph, graph.n_atoms + 2, graph.n_edges)
+    assert padded.masses.tolist()[:8] == graph.masses.tolist()
+    assert collate([plain, plain]).masses is None
+    assert pad_graph(plain, 7, plain.n_edges).to("cpu").masses is None
+    assert split(collate([plain, plain]))[1].masses is None
+
+
+@pytest.mark.parametrize("masses", [[1.0, float("nan"), 1.0], [1.0, -1.0, 1.0], [0.0, 0.0, 0.0]])
+def test_error_for_masses_that_are_none(masses: list[float]) -> None:
+    atoms = molecule("H2O")
+    atoms.arrays["masses"] = np.array(masses)
+    with pytest.raises(GeometryError, match="masses of H2O must be finite"):
+        from_ase(atoms, CUTOFF)
 
 
 def test_known_pairs_are_taken_instead_of_a_search() -> None:

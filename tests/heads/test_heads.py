@@ -93,18 +93,6 @@ def test_a_polarizability_is_symmetric(name: str, seed: int) -> None:
     np.testing.assert_allclose(alpha, alpha.T, rtol=0, atol=1e-7 * np.abs(alpha).max())
 
 
-def test_the_origin_does_not_follow_isotopes() -> None:
-    """Deuterium changes how atoms move, not the electrons' dipole."""
-    potential = random_potential(8, 2, 6, heads=("dipole", "polarizability"))
-    light, heavy = molecule("H2O"), molecule("H2O")
-    heavy.set_masses([16.0, 2.014, 2.014])
-    calc = PaiNNCalculator(potential, charge=1.0)
-    np.testing.assert_array_equal(
-        calc.get_property("dipole", light),
-        PaiNNCalculator(potential, charge=1.0).get_dipole_moment(heavy),
-    )
-
-
 def test_a_polarizability_from_the_coordinates_origin_depends_on_where_the_molecule_is() -> None:
     """The form of the paper; kept to reproduce models trained with it, and only for that."""
     potential = random_potential(8, 2, 6, heads=("polarizability",), dtype=torch.float64)
