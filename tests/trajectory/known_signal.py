@@ -64,6 +64,8 @@ class Case:
     write: Callable[[Path], Path]
     options: dict
     charges: str | None = None
+    library: str | None = None
+    rounding: float = 0.0
 
 
 def _file(folder: Path, name: str, lines: list[str]) -> Path:
@@ -296,6 +298,172 @@ def orca_positions(folder: Path) -> Path:
     return _xyz(folder, "trajectory.xyz", POSITIONS, comment)
 
 
+# -- outputs of quantum chemistry ------------------------------------------------------------------
+
+
+def gaussian_bomd(folder: Path) -> Path:
+    lines = [" Entering Gaussian System, Link 0=g16", " INPUT DATA FOR L118"]
+    for n, (x, y, z) in enumerate(DEBYE):
+        if n:
+            lines += [
+                f" Summary information for step {n:6d}",
+                f" Time (fs) {TIMES[n]:16.6f}",
+                "   EKin =      0.0100000; EPot =    -76.4000000; ETot =    -76.3900000",
+            ]
+        lines += [
+            " Dipole moment (field-independent basis, Debye):",
+            f"    X={x:26.8f}    Y={y:26.8f}    Z={z:26.8f}  Tot=              1.0000",
+        ]
+    return _file(folder, "bomd.log", lines)
+
+
+def qchem_aimd(folder: Path) -> Path:
+    lines = ["                  Welcome to Q-Chem"]
+    for n, (x, y, z) in enumerate(DEBYE):
+        if n:
+            lines.append(
+                f" TIME STEP #{n} (t = {TIMES[n] / _AU_TIME_FS:.2f} a.u. = {TIMES[n]:.2f} fs)"
+            )
+        lines += [
+            "    Dipole Moment (Debye)",
+            f"         X  {x:14.8f}      Y  {y:14.8f}      Z  {z:14.8f}",
+            "       Tot       1.0000",
+        ]
+    return _file(folder, "aimd.out", lines)
+
+
+def orca_md(folder: Path) -> Path:
+    lines = [
+        "                                 *****************",
+        "                                 * O   R   C   A *",
+        "                                 *****************",
+        "|  3>   timestep 0.5_fs",
+    ]
+    for row in BOHR:
+        lines += [
+            "-------------",
+            "DIPOLE MOMENT",
+            "-------------",
+            "Total Dipole Moment    :  " + _row(row, "%14.8f"),
+        ]
+    return _file(folder, "md.out", lines)
+
+
+# -- files that a library writes -------------------------------------------------------------------
+
+
+def _mdanalysis(folder: Path, name: str, moving: bool = False, **options: str) -> Path:
+    import MDAnalysis
+
+    universe = MDAnalysis.Universe.empty(2, trajectory=True, velocities=moving)
+    path = folder / name
+    with MDAnalysis.Writer(str(path), 2, dt=1e-3 * TIMESTEP, **options) as writer:
+        for n in range(N_FRAMES):
+            frame = universe.trajectory.ts
+            frame.positions = POSITIONS[n]
+            frame.time, frame.frame = 1e-3 * TIMES[n], n
+            frame.data["step"] = n
+            if moving:
+                frame.velocities = np.stack([np.zeros(3), 1e3 * FLUX[n]])
+            writer.write(universe.atoms)
+    return path
+
+
+def xtc(folder: Path) -> Path:
+    return _mdanalysis(folder, "run.xtc")
+
+
+def trr(folder: Path) -> Path:
+    return _mdanalysis(folder, "run.trr", moving=True)
+
+
+def dcd(folder: Path) -> Path:
+    return _mdanalysis(folder, "run.dcd", remarks="Created by NAMD")
+
+
+def netcdf(folder: Path) -> Path:
+    from scipy.io import netcdf_file
+
+    path = folder / "run.nc"
+    with netcdf_file(path, "w", version=2) as file:
+        file.Conventions, file.ConventionVersion, file.program = "AMBER", "1.0", "sander"
+        for name, size in (("frame", N_FRAMES), ("spatial", 3), ("atom", 2)):
+            file.createDimension(name, size)
+        for name, unit, shape, values in (
+            ("time", "picosecond", ("frame",), 1e-3 * TIMES),
+            ("coordinates", "angstrom", ("frame", "atom", "spatial"), POSITIONS),
+        ):
+            variable = file.createVariable(name, "f4", shape)
+            variable.units = unit
+            variable[:] = values.astype("f4")
+    return path
+
+
+def topology(folder: Path) -> Path:
+    from ase import Atoms
+    from ase.io import write
+
+    write(folder / "run.pdb", Atoms("OH", POSITIONS[0]))
+    return folder / "run.pdb"
+
+
+def xdatcar(folder: Path) -> Path:
+    lines = ["O H", "1.0", "30.0 0.0 0.0", "0.0 30.0 0.0", "0.0 0.0 30.0", "O H", "1 1"]
+    for n, frame in enumerate(POSITIONS, start=1):
+        lines += [f"Direct configuration= {n:6d}", *(_row(r, "%.10f") for r in frame / 30.0)]
+    return _file(folder, "XDATCAR", lines)
+
+
+BORN = """ BORN EFFECTIVE CHARGES (including local field effects) (in |e|, cumulative output)
+ ---------------------------------------------------------------------------------
+  ion    1
+    1    -1.00000     0.00000     0.00000
+    2     0.00000    -1.00000     0.00000
+    3     0.00000     0.00000    -1.00000
+  ion    2
+    1     1.00000     0.00000     0.00000
+    2     0.00000     1.00000     0.00000
+    3     0.00000     0.00000     1.00000
+
+
+--------------------------------------------------------------------------------------------------
+"""
+
+
+def schnetpack_md(folder: Path) -> Path:
+    import json
+
+    import h5py
+
+    path = folder / "simulation.hdf5"
+    velocities = np.stack([np.zeros_like(FLUX), FLUX], axis=1)
+    rows = np.concatenate(
+        [
+            np.zeros((N_FRAMES, 1)),
+            0.1 * POSITIONS.reshape(N_FRAMES, 6),
+            100.0 * velocities.reshape(N_FRAMES, 6),  # nm/ps
+        ],
+        axis=1,
+    )
+    with h5py.File(path, "w") as file:
+        # all steps of the run are there from the beginning, `entries` of them are written
+        padded = np.concatenate([rows, np.zeros((10, 13))])
+        molecules = file.create_dataset("molecules", data=padded[:, None])
+        attributes = {
+            "n_replicas": 1, "n_molecules": 1, "total_n_atoms": 2, "n_atoms": [2],
+            "atom_types": [8, 1], "masses": [15.999, 1.008], "pbc": [False] * 3,
+            "has_cells": False, "has_velocities": True, "time_step": 1e-3 * TIMESTEP,
+            "every_n_steps": 1, "entries": N_FRAMES,
+        }  # fmt: skip
+        molecules.attrs.update(attributes)
+        debye = np.concatenate([DEBYE, np.zeros((10, 3))])
+        properties = file.create_dataset("properties", data=debye[:, None])
+        properties.attrs["shapes"] = json.dumps({"dipole_moment": [1, 3]})
+        properties.attrs["positions"] = json.dumps({"dipole_moment": [0, 3]})
+        properties.attrs["entries"] = N_FRAMES
+    return path
+
+
 STEP = {"timestep": TIMESTEP}
 CASES: dict[str, Case] = {
     "cp2k moments": Case(cp2k_molecular_moments, STEP),
@@ -317,4 +485,13 @@ CASES: dict[str, Case] = {
     "cp2k positions": Case(cp2k_positions, {}, "O=-1,H=1"),
     "i-pi positions": Case(ipi_positions, STEP, "O=-1,H=1"),
     "orca positions": Case(orca_positions, {}, "O=-1,H=1"),
+    "orca output": Case(orca_md, {}),
+    "gaussian bomd": Case(gaussian_bomd, {}),
+    "q-chem aimd": Case(qchem_aimd, {}),
+    "vasp xdatcar": Case(xdatcar, STEP, "O=-1,H=1"),
+    "schnetpack": Case(schnetpack_md, {"dipole_unit": "Debye"}),
+    "gromacs xtc": Case(xtc, {}, "O=-1,H=1", "MDAnalysis", 5e-3),
+    "gromacs trr": Case(trr, {}, "O=-1,H=1", "MDAnalysis", 1e-6),
+    "dcd": Case(dcd, {}, "O=-1,H=1", "MDAnalysis", 1e-6),
+    "amber netcdf": Case(netcdf, {}, "O=-1,H=1", "MDAnalysis", 1e-6),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from known_signal import CASES, DIPOLE, FLUX, N_FRAMES, TIMES, Case
 
-from painn_ase.errors import TrajectoryError
+from painn_ase.errors import MissingDependencyError, TrajectoryError
 from painn_ase.trajectory.charges import (
     add_dipole_of_charges,
     follow_through_cell,
@@ -18,6 +20,7 @@ from painn_ase.trajectory.charges import (
     read_born_charges,
 )
 from painn_ase.trajectory.formats import FORMATS, identify, read_foreign
+from painn_ase.trajectory.formats.mdanalysis import add_topology
 from painn_ase.trajectory.raw import RawChannel, RawSeries
 from painn_ase.unit_names import unit_factor
 from painn_ase.units import fs_to_ase_time
@@ -26,7 +29,9 @@ from painn_ase.units import fs_to_ase_time
 def _read(path: Path, case: Case) -> RawSeries:
     raw = read_foreign(path)
     assert raw is not None
-    if "positions" in raw.channels:
+    if case.library is not None:
+        raw = add_topology(raw, known_signal.topology(path.parent))
+    if "dipole" not in raw.channels:
         charges = parse_charges(case.charges) if case.charges else None
         raw = add_dipole_of_charges(raw, charges)
     return raw
@@ -35,13 +40,18 @@ def _read(path: Path, case: Case) -> RawSeries:
 @pytest.mark.parametrize("name", CASES)
 def test_a_known_dipole_comes_back_with_its_units_and_times(name: str, tmp_path: Path) -> None:
     case = CASES[name]
+    if case.library is not None:
+        pytest.importorskip(case.library)
     raw = _read(case.write(tmp_path), case)
     channel = raw.channels["dipole"]
     assert (channel.unit is None) == ("dipole_unit" in case.options)
     factor = unit_factor(channel.unit or case.options["dipole_unit"], "dipole")
     found = channel.values * factor
-    np.testing.assert_allclose(found - found[0], DIPOLE - DIPOLE[0], atol=2e-6)
-    if raw.time is None:
+    np.testing.assert_allclose(found - found[0], DIPOLE - DIPOLE[0], atol=2e-6 + 2 * case.rounding)
+    if raw.timestep is not None:
+        in_fs = raw.timestep * unit_factor(raw.time_unit or "", "time") / fs_to_ase_time
+        assert in_fs == pytest.approx(0.5)
+    elif raw.time is None:
         assert "timestep" in case.options
         if raw.steps is not None:
             np.testing.assert_array_equal(raw.steps, np.arange(N_FRAMES))
@@ -164,6 +174,44 @@ def test_a_run_that_was_killed_while_writing_loses_its_last_frame_only(
     name = next(iter(whole.channels))
     np.testing.assert_array_equal(cut.channels[name].values, whole.channels[name].values[:-1])
     assert any("cut short and was left out" in note for note in cut.notes)
+
+
+def test_a_dcd_of_an_unknown_program_has_no_times(tmp_path: Path) -> None:
+    """LAMMPS writes its own time unit where the format has another."""
+    pytest.importorskip("MDAnalysis")
+    path = known_signal.dcd(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"NAMD", b"    "))
+    raw = read_foreign(path)
+    assert raw is not None
+    assert raw.time is None
+    assert any("which program" in note for note in raw.notes)
+
+
+def test_a_missing_library_is_named_with_the_line_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.xtc"
+    path.write_bytes(b"\x00\x00\x07\xcb" + bytes(100))
+    monkeypatch.setitem(sys.modules, "MDAnalysis", None)
+    monkeypatch.setitem(sys.modules, "MDAnalysis.coordinates", None)
+    monkeypatch.setitem(sys.modules, "MDAnalysis.coordinates.XTC", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'painn_ase\[formats\]'"):
+        read_foreign(path)
+
+
+@pytest.mark.parametrize("name", ["xtc", "trr", "dcd", "netcdf", "schnetpack_md"])
+def test_a_damaged_binary_file_is_our_error(name: str, tmp_path: Path) -> None:
+    if name != "schnetpack_md":
+        pytest.importorskip("MDAnalysis")
+    path = getattr(known_signal, name)(tmp_path)
+    data = path.read_bytes()
+    path.write_bytes(data[:600])
+    with contextlib.suppress(TrajectoryError):
+        read_foreign(path)
+    path.write_bytes(data[:40])
+    if identify(path) is not None:
+        with pytest.raises(TrajectoryError, match=r"truncated|damaged"):
+            read_foreign(path)
 
 
 def test_a_key_names_the_columns_that_are_the_dipole(tmp_path: Path) -> None:

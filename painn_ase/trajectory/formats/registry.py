@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from painn_ase.errors import TrajectoryError
+from painn_ase.trajectory.formats.aimd_output import read_gaussian, read_orca, read_qchem
 from painn_ase.trajectory.formats.bare_columns import (
     read_gpumd_dipole,
     read_gpumd_dpdt,
@@ -19,12 +20,15 @@ from painn_ase.trajectory.formats.bare_columns import (
 )
 from painn_ase.trajectory.formats.cp2k import read_moments, read_total_dipole
 from painn_ase.trajectory.formats.lammps_dump import read_lammps_dump
+from painn_ase.trajectory.formats.mdanalysis import read_dcd, read_netcdf, read_trr, read_xtc
 from painn_ase.trajectory.formats.named_columns import (
     read_colvar,
     read_ipi_properties,
     read_lammps_table,
     read_xvg,
 )
+from painn_ase.trajectory.formats.schnetpack_md import is_schnetpack_md, read_schnetpack_md
+from painn_ase.trajectory.formats.vasp import read_outcar, read_vasprun, read_xdatcar
 from painn_ase.trajectory.formats.xyz import (
     CP2K_COMMENT,
     IPI_COMMENT,
@@ -45,6 +49,25 @@ Reader = Callable[[Path, Mapping[str, str]], RawSeries]
 
 
 @dataclass(frozen=True)
+class Head:
+    """The beginning of a file.
+
+    Attributes
+    ----------
+    data : bytes
+        The first 64 KiB; none of a folder.
+    text : str
+        The same as text; empty where it is none.
+    """
+
+    data: bytes
+    text: str
+
+
+Matcher = Callable[[Path, Head], bool]
+
+
+@dataclass(frozen=True)
 class Format:
     """One kind of file.
 
@@ -61,7 +84,7 @@ class Format:
     read : callable
         Path and key map → :class:`~painn_ase.trajectory.raw.RawSeries`.
     matches : callable
-        Path and first 64 KiB as text → whether the file is one.
+        Path and beginning of the file → whether it is one.
     extra : str or None
         Extra of ``pip install`` that reading it needs.
     """
@@ -71,32 +94,37 @@ class Format:
     mark: str
     gives: str
     read: Reader
-    matches: Callable[[Path, str], bool]
+    matches: Matcher
     extra: str | None = None
 
 
-def _begins(pattern: str) -> Callable[[Path, str], bool]:
+def _begins(pattern: str) -> Matcher:
     """Whether the text, a line of it, matches."""
     compiled = re.compile(pattern, re.MULTILINE)
-    return lambda path, head: compiled.search(head) is not None
+    return lambda path, head: compiled.search(head.text) is not None
 
 
-def _comment(pattern: re.Pattern[str]) -> Callable[[Path, str], bool]:
+def _magic(*values: bytes, at: int = 0) -> Matcher:
+    """Whether one of these bytes stand in the file."""
+    return lambda path, head: any(head.data.startswith(v, at) for v in values)
+
+
+def _comment(pattern: re.Pattern[str]) -> Matcher:
     """Whether the second line, an XYZ file's comment, matches and the first is a number."""
 
-    def matches(path: Path, head: str) -> bool:
-        lines = head.lstrip("\n").split("\n", 2)
+    def matches(path: Path, head: Head) -> bool:
+        lines = head.text.lstrip("\n").split("\n", 2)
         return len(lines) > 1 and lines[0].strip().isdigit() and bool(pattern.search(lines[1]))
 
     return matches
 
 
-def _named(name: str, columns: int) -> Callable[[Path, str], bool]:
+def _named(name: str, columns: int) -> Matcher:
     """Whether the file is called so and its first line has that many columns."""
     compiled = re.compile(name)
 
-    def matches(path: Path, head: str) -> bool:
-        first = head.lstrip("\n").split("\n", 1)[0]
+    def matches(path: Path, head: Head) -> bool:
+        first = head.text.lstrip("\n").split("\n", 1)[0]
         return compiled.fullmatch(path.name) is not None and len(first.split()) == columns
 
     return matches
@@ -215,6 +243,98 @@ FORMATS: tuple[Format, ...] = (
         read_gpumd_dpdt,
         _named(r"(?i:.*dpdt.*\.out)", 6),
     ),
+    Format(
+        "VASP",
+        "`OUTCAR`",
+        "first line ` vasp.…`",
+        "positions, cell, time step; Born charges with `--charges OUTCAR`",
+        read_outcar,
+        _begins(r"\A vasp\.\d"),
+    ),
+    Format(
+        "VASP",
+        "`vasprun.xml`",
+        "`<modeling>`",
+        "positions, cell, time step",
+        read_vasprun,
+        _begins(r"\A<\?xml[^>]*>\s*<modeling>"),
+    ),
+    Format(
+        "VASP",
+        "`XDATCAR`",
+        "its name",
+        "positions, cell",
+        read_xdatcar,
+        lambda path, head: bool(head.text) and path.name.startswith("XDATCAR"),
+    ),
+    Format(
+        "Gaussian",
+        "output of `BOMD`, `ADMP`",
+        "`Entering Gaussian System`",
+        "dipole, unit, times",
+        read_gaussian,
+        _begins(r"^ (?:Entering Gaussian System|Gaussian, Inc\.)"),
+    ),
+    Format(
+        "Q-Chem",
+        "output of AIMD",
+        "`Welcome to Q-Chem`",
+        "dipole, unit, times",
+        read_qchem,
+        _begins(r"Welcome to Q-Chem"),
+    ),
+    Format(
+        "ORCA",
+        "output of `%md`",
+        "`* O   R   C   A *`",
+        "dipole, unit, time step",
+        read_orca,
+        _begins(r"\* O\s+R\s+C\s+A \*"),
+    ),
+    Format(
+        "SchNetPack",
+        "`.hdf5` of its MD",
+        "dataset `molecules` with `atom_types`",
+        "positions, velocities, time step, and the properties that the model added",
+        read_schnetpack_md,
+        lambda path, head: head.data.startswith(b"\x89HDF") and is_schnetpack_md(path),
+    ),
+    Format(
+        "GROMACS",
+        "`.trr`",
+        "its first bytes",
+        "positions, velocities, cell, times; elements with `--topology`",
+        read_trr,
+        _magic(b"\x00\x00\x07\xc9"),
+        "formats",
+    ),
+    Format(
+        "GROMACS",
+        "`.xtc`",
+        "its first bytes",
+        "positions to 0.01 Å, cell, times; elements with `--topology`",
+        read_xtc,
+        _magic(b"\x00\x00\x07\xcb", b"\x00\x00\x07\xe7"),
+        "formats",
+    ),
+    Format(
+        "CHARMM, NAMD, OpenMM …",
+        "`.dcd`",
+        "its first bytes",
+        "positions, cell; times where the writing program is named; elements with `--topology`",
+        read_dcd,
+        _magic(b"CORD", at=4),
+        "formats",
+    ),
+    Format(
+        "Amber",
+        "`.nc` (NetCDF)",
+        "its first bytes",
+        "positions, velocities, cell, times; elements with `--topology`",
+        read_netcdf,
+        _magic(b"CDF\x01", b"CDF\x02"),
+        "formats",
+    ),
 )
 
 
@@ -231,16 +351,16 @@ def identify(path: str | Path) -> Format | None:
     return next((f for f in FORMATS if f.matches(path, head)), None)
 
 
-def _head(path: Path) -> str:
-    """The beginning as text; empty for what is none, and for folders."""
+def _head(path: Path) -> Head:
     if path.is_dir():
-        return ""
+        return Head(b"", "")
     try:
         with open(path, "rb") as file:
             data = file.read(_HEAD)
     except OSError as error:
         raise TrajectoryError(f"{path} cannot be read: {error}.") from error
-    return "" if b"\0" in data else data.decode("utf-8", errors="replace").replace("\r\n", "\n")
+    text = "" if b"\0" in data else data.decode("utf-8", errors="replace")
+    return Head(data, text.replace("\r\n", "\n"))
 
 
 def read_foreign(path: str | Path, keys: Mapping[str, str] | None = None) -> RawSeries | None:
