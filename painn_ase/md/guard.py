@@ -21,7 +21,13 @@ from painn_ase.graph import neighbor_pairs
 from painn_ase.md.observers import Frame
 from painn_ase.spec import ModelSpec
 
-__all__ = ["PROVENANCE_KEY", "ExtrapolationGuard", "GuardAction", "smallest_trained_distances"]
+__all__ = [
+    "PROVENANCE_KEY",
+    "ExtrapolationGuard",
+    "GuardAction",
+    "copy_name",
+    "smallest_trained_distances",
+]
 
 #: Where a model file keeps the smallest distances of its training data: {"H-C": 0.98, …}, Å.
 PROVENANCE_KEY = "smallest_distances"
@@ -126,6 +132,7 @@ class ExtrapolationGuard:
         template: Atoms,
         positions: NDArray[np.float64],
         spread: NDArray[np.float64] | None = None,
+        n_beads: int = 1,
     ) -> None:
         """Look at copies of one system.
 
@@ -138,6 +145,8 @@ class ExtrapolationGuard:
             Å.
         spread : ndarray (n_replicas, n_atoms, 3), optional
             Standard deviations of the forces among the members of a committee, eV/Å.
+        n_beads : int
+            Copies that make one replica.
 
         Raises
         ------
@@ -145,10 +154,13 @@ class ExtrapolationGuard:
             As :meth:`observe`; names the replica, too.
         """
         for k in self._suspects(template, positions):
-            self._check_distances(template, positions[k], f"at step {step} of replica {k}")
+            self._check_distances(
+                template, positions[k], f"at step {step} of {copy_name(k, n_beads)}"
+            )
         if spread is not None:
             worst = int(spread.max(axis=(1, 2)).argmax())
-            self._check_spread(template, spread[worst], f"at step {step} of replica {worst}")
+            where = f"at step {step} of {copy_name(worst, n_beads)}"
+            self._check_spread(template, spread[worst], where)
 
     def _suspects(self, template: Atoms, positions: NDArray[np.float64]) -> Iterable[int]:
         """Copies worth a search for pairs; of small molecules all pairs are seen at once."""
@@ -204,6 +216,12 @@ class ExtrapolationGuard:
         if kind not in self._told:
             self._told.add(kind)
             warnings.warn(message, PaiNNWarning, stacklevel=2)
+
+
+def copy_name(copy: int, n_beads: int) -> str:
+    """How messages call a copy: by its replica, and by its bead where there are several."""
+    replica, bead = divmod(copy, n_beads)
+    return f"replica {replica}" if n_beads == 1 else f"replica {replica}, bead {bead},"
 
 
 def smallest_trained_distances(provenance: Mapping[str, Any]) -> dict[tuple[int, int], float]:

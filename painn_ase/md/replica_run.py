@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as clock
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from painn_ase._version import __version__
-from painn_ase.errors import TrajectoryError, UnstableRunError
+from painn_ase.errors import GeometryError, PaiNNWarning, TrajectoryError, UnstableRunError
 from painn_ase.graph import AtomGraph
 from painn_ase.md.batch import ReplicaBatch
 from painn_ase.md.committee import Committee
-from painn_ase.md.guard import ExtrapolationGuard
+from painn_ase.md.guard import ExtrapolationGuard, copy_name
 from painn_ase.md.monitor import Drift, worst_atom
 from painn_ase.md.replica_records import FLUXES, RESPONSES, ReplicaConfig, ReplicaResult
 from painn_ase.md.replica_starts import Starts
@@ -25,6 +26,7 @@ from painn_ase.md.run_files import RunFiles, check_same_settings
 from painn_ase.md.runner import StopSignals
 from painn_ase.md.state import RunState
 from painn_ase.md.stepper import BatchState, Copies, Stepper, VelocityVerlet
+from painn_ase.md.stepper_ring import RingPolymer, Thermostat
 from painn_ase.potential import Prediction
 from painn_ase.spec import from_dict, to_dict
 from painn_ase.trajectory import System
@@ -35,8 +37,14 @@ __all__ = ["BatchedPotential", "ReplicaRun"]
 _CHECK_EVERY = 20
 #: Recorded frames that wait on the device before they are fetched together.
 _FETCH_EVERY = 16
+#: eV per atom and ps: a drift of the conserved energy beyond which ring polymers warn, three times
+#: that of water at 0.5 fs, whose averages are right; and ps before anything is said.
+_DRIFT_BOUND = 0.05
+_DRIFT_AFTER = 0.5
 #: Settings that a restart may change.
 _CHANGEABLE = ("steps", "save_every", "guard", "max_drift")
+#: λ of the internal modes' friction 2λω_k; Langevin dynamics has none of them.
+_DAMPING = {"langevin": 1.0, "pimd": 1.0, "trpmd": 0.5, "rpmd": 0.0}
 
 
 class BatchedPotential(Protocol):
@@ -63,6 +71,8 @@ class ReplicaRun:
         Where the potential lives.
     charge : float or None
         Total charge of each replica, e.
+    beads : ndarray [n_replicas, n_beads, n_atoms, 3], optional
+        First positions of all beads, Å; by default they lie on top of each other at the starts.
     """
 
     def __init__(
@@ -72,6 +82,7 @@ class ReplicaRun:
         config: ReplicaConfig,
         device: torch.device | str,
         charge: float | None,
+        beads: NDArray[np.float64] | None = None,
     ) -> None:
         self.potential = potential
         self._model: Any = getattr(potential, "potential", potential)
@@ -79,16 +90,18 @@ class ReplicaRun:
         self.config = config
         self.starts = starts
         self.template = starts.template
-        self.turning = config.rotation == "keep"
+        self.turning = config.rotation == "keep" or not config.removes_rigid_motion
         self.copies = Copies(
             n_replicas=len(starts.positions),
             masses=self.template.get_masses(),
             held=starts.held,
-            degrees_of_freedom=starts.degrees_of_freedom(at_rest=True, turning=self.turning),
+            degrees_of_freedom=starts.degrees_of_freedom(
+                at_rest=config.removes_rigid_motion, turning=self.turning
+            ),
         )
         self.device = torch.device(device)
         self.dt = config.timestep * ase.units.fs
-        self.stepper: Stepper = VelocityVerlet(self.copies, self.dt, self.device)
+        self.stepper = build_stepper(config, self.copies, self.dt, self.device)
         self.batch = ReplicaBatch(
             self.template,
             self.copies.n_replicas * self.stepper.n_beads,
@@ -106,23 +119,39 @@ class ReplicaRun:
         self._graphs: tuple[AtomGraph, ...] = ()
         self._spread: Tensor | None = None
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []
-        self.state = self._still(starts.positions)
+        # At rest, and not yet evaluated.
+        frames = self._tensor(self._first_beads(beads))
+        self.state = BatchState(frames, torch.zeros_like(frames), frames, frames.new_zeros(0))
 
-    def _still(self, positions: NDArray[np.float64]) -> BatchState:
-        """Copies at rest that nobody has evaluated yet."""
-        frames = self._tensor(positions.reshape(-1, 3))
-        none = torch.zeros_like(frames)
-        return BatchState(frames, none, none, none.new_zeros(0))
+    def _first_beads(self, beads: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Positions of all beads [n_copies * n_atoms, 3] at the start."""
+        starts, n_beads = self.starts.positions, self.stepper.n_beads
+        if beads is None:
+            return _repeated(starts, n_beads)
+        shape = (len(starts), n_beads, *starts.shape[1:])
+        if np.shape(beads) != shape or not np.all(np.isfinite(beads)):
+            raise GeometryError(
+                f"beads have the shape {np.shape(beads)} or are not all numbers; {shape} are "
+                "wanted: replicas, beads, atoms and 3, as `beads` of a run's result."
+            )
+        return np.asarray(beads, dtype=np.float64).reshape(-1, 3)
 
     # -- dynamics ------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Velocities of a run that begins."""
-        velocities = self.starts.without_rigid_motion(
-            self.starts.velocities, self.starts.positions, turning=self.turning
-        )
-        self.state.velocities = self._tensor(velocities.reshape(-1, 3))
-        self.stepper.start(self.state)
+        """Velocities of a run that begins: the starts' or the stepper's, without rigid motion."""
+        state, n_beads = self.state, self.stepper.n_beads
+        state.velocities = self._tensor(_repeated(self.starts.velocities, n_beads))
+        self.stepper.start(state)
+        if not self.config.removes_rigid_motion:
+            return
+        moving = self._frames(self._per_replica(state.velocities))
+        where = self._frames(self._per_replica(state.positions))
+        rest = self.starts.without_rigid_motion(moving, where, turning=self.turning)
+        if n_beads == 1:
+            state.velocities = self._tensor(rest.reshape(-1, 3))
+        else:
+            state.velocities = state.velocities + self._tensor(_repeated(rest - moving, n_beads))
 
     def loop(self, stop: StopSignals, progress: Callable[[int, str], None] | None) -> ReplicaResult:
         """Steps until all are done or a signal asks for a stop."""
@@ -145,6 +174,7 @@ class ReplicaRun:
                 progress(self.step, f"{self._mean_temperature():.0f} K")
         self._check()
         self.save()
+        self._warn_of_drift()
         return self._result(stop.received, max(1e-9, clock.monotonic() - started))
 
     def _result(self, signal: int | None, seconds: float) -> ReplicaResult:
@@ -161,6 +191,7 @@ class ReplicaRun:
             degrees_of_freedom=self.copies.degrees_of_freedom,
             positions=self._frames(self._per_replica(self.state.positions)),
             velocities=self._frames(self._per_replica(self.state.velocities)),
+            beads=self._all_beads().cpu().numpy(),
             trajectory=self.files.writer.path if self.files.writer else None,
             state=self.files.state,
         )
@@ -204,6 +235,7 @@ class ReplicaRun:
             self.template,
             self._frames(self.state.positions),
             None if self._spread is None else self._frames(self._spread),
+            n_beads=self.stepper.n_beads,
         )
 
     def _check(self) -> None:
@@ -212,13 +244,30 @@ class ReplicaRun:
         if float(farthest) <= self.config.max_displacement:  # NaN fails this, too
             return
         worst, what = worst_atom(self.state.velocities.cpu().numpy(), self.dt)
-        replica, atom = divmod(worst, self.copies.n_atoms)
+        copy, atom = divmod(worst, self.copies.n_atoms)
         kept = "" if self.files.state is None else f" The last good state is in {self.files.state}."
         raise UnstableRunError(
-            f"replica {replica} exploded by step {self.step}, atom {atom} "
+            f"{copy_name(copy, self.stepper.n_beads)} exploded by step {self.step}, atom {atom} "
             f"({self.template.symbols[atom]}): {what}.{kept} Use a shorter time step, or a model "
             "trained on such structures."
         )
+
+    def _warn_of_drift(self) -> None:
+        """A ring polymer's stiff springs ask for a time step that nothing else asks for."""
+        slope = self.drift.slope
+        if self.stepper.n_beads == 1 or slope is None or self._done_ps() < _DRIFT_AFTER:
+            return
+        if abs(drift := slope / self.copies.n_atoms) > _DRIFT_BOUND:
+            warnings.warn(
+                f"the conserved energy of the ring polymers drifts by {1e3 * drift:.0f} meV per "
+                f"atom and ps at a time step of {self.config.timestep:g} fs. Averages may hold "
+                "nevertheless; for spectra take a shorter one (0.25 fs).",
+                PaiNNWarning,
+                stacklevel=2,
+            )
+
+    def _done_ps(self) -> float:
+        return 1e-3 * self.step * self.config.timestep
 
     # -- recording -----------------------------------------------------------------------------
 
@@ -226,7 +275,7 @@ class ReplicaRun:
         """Set aside what the trajectory and the statistics want of this step."""
         values: dict[str, Tensor] = {}
         if self.step % self.config.energy_stride == 0:
-            values |= self.stepper.energies(self.state)
+            values |= self._energies()
         if (writer := self.files.writer) is not None:
             due = writer.due(self.step)
             if responses := [name for name in self.config.record if name in due]:
@@ -236,10 +285,20 @@ class ReplicaRun:
             if "positions" in due:
                 values["positions"] = self._per_replica(self.state.positions)
                 values["velocities"] = self._per_replica(self.state.velocities)
+            if "bead_positions" in due:
+                values["bead_positions"] = self._all_beads()
         if values:
             self._waiting.append((self.step, values))
         if len(self._waiting) >= _FETCH_EVERY:
             self._fetch()
+
+    def _energies(self) -> dict[str, Tensor]:
+        values = self.stepper.energies(self.state)
+        if self.config.heat_capacity and isinstance(self.stepper, RingPolymer):
+            curvature = self.stepper.virial_curvature(self.state, self.forces_of)
+            self._graphs = self.batch.update(self.state.positions)  # responses are asked for here
+            values["virial_curvature"] = curvature
+        return values
 
     def _fetch(self) -> None:
         """Bring waiting frames from the device into the trajectory and the statistics."""
@@ -272,7 +331,9 @@ class ReplicaRun:
         """Have the trajectory, where one is wanted, ready for the next frame."""
         self.files.open(
             self.step,
-            System.of(self.template, n_replicas=self.copies.n_replicas),
+            System.of(
+                self.template, n_replicas=self.copies.n_replicas, n_beads=self.stepper.n_beads
+            ),
             self.config.strides(),
             restart=restart,
             provenance={**self._provenance(), **provenance},
@@ -285,9 +346,10 @@ class ReplicaRun:
             "replicas": {
                 **to_dict(self.config),
                 "n_replicas": self.copies.n_replicas,
-                "ensemble": "nve",
+                "beads": self.stepper.n_beads,
                 "integrator": self.stepper.name,
-                "translation_removed": not self.starts.held.any(),
+                "translation_removed": self.config.removes_rigid_motion
+                and not self.starts.held.any(),
                 "rotation_removed": self.starts.turns and not self.turning,
                 "degrees_of_freedom": self.copies.degrees_of_freedom,
             },
@@ -349,7 +411,7 @@ class ReplicaRun:
         if saved.arrays["positions"].shape != tuple(self.state.positions.shape):
             raise TrajectoryError(
                 f"{self.files.state} belongs to a run with another number of replicas. Restart "
-                "with the same starts, or begin a new run."
+                "with as many starts, or begin a new run."
             )
 
     def _restore(self, saved: RunState) -> None:
@@ -372,6 +434,39 @@ class ReplicaRun:
         """What replicas show [n_replicas, n_atoms, 3] of the copies' [n_copies * n_atoms, 3]."""
         return self.stepper.reduce(per_atom.reshape(-1, self.copies.n_atoms, 3))
 
+    def _all_beads(self) -> Tensor:
+        """Positions [n_replicas, n_beads, n_atoms, 3]."""
+        return self.state.positions.reshape(
+            self.copies.n_replicas, self.stepper.n_beads, self.copies.n_atoms, 3
+        )
+
     def _frames(self, tensor: Tensor) -> NDArray[np.float64]:
         frames: NDArray[np.float64] = tensor.cpu().numpy().reshape(-1, self.copies.n_atoms, 3)
         return frames
+
+
+def _repeated(per_replica: NDArray[np.float64], n_beads: int) -> NDArray[np.float64]:
+    """The same for all beads, [n_copies * n_atoms, 3] of [n_replicas, n_atoms, 3]."""
+    return np.repeat(per_replica[:, None], n_beads, axis=1).reshape(-1, 3)
+
+
+def build_stepper(
+    config: ReplicaConfig, copies: Copies, timestep: float, device: torch.device
+) -> Stepper:
+    """The equations of motion that `config` asks for; the time step in ASE's unit."""
+    if config.ensemble == "nve":
+        return VelocityVerlet(copies, timestep, device)
+    thermostatted = config.ensemble in ("langevin", "pimd")
+    return RingPolymer(
+        copies,
+        timestep,
+        device,
+        n_beads=config.n_beads,
+        temperature=config.temperature,
+        thermostat=Thermostat(
+            damping=_DAMPING[config.ensemble],
+            friction=config.friction / ase.units.fs if thermostatted else 0.0,
+            globally=config.thermostat == "global",
+        ),
+        seed=config.seed,
+    )

@@ -13,8 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ase import Atoms
+from numpy.typing import NDArray
 
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.md.batch import ReplicaBatch
@@ -36,6 +38,7 @@ def run_replicas(
     *,
     device: torch.device | str | None = None,
     charge: float | None = None,
+    beads: NDArray[np.float64] | None = None,
     trajectory: str | Path | None = None,
     state: str | Path | None = None,
     restart: bool = False,
@@ -45,7 +48,7 @@ def run_replicas(
     overwrite: bool = False,
     guard: ExtrapolationGuard | None = None,
 ) -> ReplicaResult:
-    """NVE dynamics of all `starts` at once, by velocity Verlet.
+    """Dynamics of all `starts` at once: NVE, Langevin, or ring polymers.
 
     Parameters
     ----------
@@ -62,6 +65,9 @@ def run_replicas(
         Where the potential lives; by default the calculator's, or the CPU.
     charge : float, optional
         Total charge of each replica, e; by default the calculator's.
+    beads : ndarray [n_replicas, n_beads, n_atoms, 3], optional
+        First positions of a ring polymer's beads, Å, as ``beads`` of an earlier result; by default
+        all beads of a replica lie at its start.
     trajectory, state : str or Path, optional
         H5MD file to record into; restart file, by default the trajectory's with ``.state.npz``.
     restart : bool
@@ -90,7 +96,7 @@ def run_replicas(
         driver: BatchedPotential = driving(potential.backends)
     else:
         driver = potential
-    run = ReplicaRun(driver, Starts.of(starts), config, device or "cpu", charge)
+    run = ReplicaRun(driver, Starts.of(starts), config, device or "cpu", charge, beads)
     run.guard = guard or ExtrapolationGuard.of(driver, config.guard)
     run.files = RunFiles.of(trajectory, state)
     with ExitStack() as stack:

@@ -50,7 +50,7 @@ class Channel:
     path : str
         Place of its H5MD element.
     shape : tuple of str or int
-        Shape of one frame; ``"n_atoms"`` stands for the number of atoms.
+        Shape of one frame; ``"n_atoms"`` and ``"n_beads"`` stand for their numbers.
     unit : str
         In the file, spelled as H5MD's ``units`` module asks.
     """
@@ -60,9 +60,10 @@ class Channel:
     shape: tuple[str | int, ...]
     unit: str
 
-    def frame_shape(self, n_atoms: int) -> tuple[int, ...]:
-        """Shape of one frame for `n_atoms` atoms."""
-        return tuple(n_atoms if isinstance(n, str) else n for n in self.shape)
+    def frame_shape(self, n_atoms: int, n_beads: int = 1) -> tuple[int, ...]:
+        """Shape of one frame for so many atoms, in ring polymers of so many beads."""
+        sizes = {"n_atoms": n_atoms, "n_beads": n_beads}
+        return tuple(sizes[n] if isinstance(n, str) else n for n in self.shape)
 
 
 _N = "n_atoms"
@@ -79,6 +80,10 @@ CHANNELS: dict[str, Channel] = {
         Channel("kinetic_energy", "observables/kinetic_energy", (), "eV"),
         Channel("conserved_energy", "observables/conserved_energy", (), "eV"),
         Channel("temperature", "observables/temperature", (), "K"),
+        Channel("kinetic_virial", "observables/kinetic_virial", (_N,), "eV"),
+        Channel("virial_curvature", "observables/virial_curvature", (), "eV"),
+        Channel("radius_of_gyration", "observables/radius_of_gyration", (_N,), "Angstrom"),
+        Channel("bead_positions", "observables/bead_positions", ("n_beads", _N, 3), "Angstrom"),
         Channel("stress", "observables/stress", (6,), "eV Angstrom-3"),
         Channel("dipole", "observables/dipole", (3,), "e Angstrom"),
         Channel("dipole_flux", "observables/dipole_flux", (3,), "e Angstrom fs-1"),

@@ -154,9 +154,7 @@ class TrajectoryReader:
             frames = np.asarray(block, dtype=np.float64)
             copies = self.system.n_replicas
             if copies is not None:
-                frames = frames.reshape(
-                    len(frames), copies, *element.channel.frame_shape(len(self.system.numbers))
-                )
+                frames = frames.reshape(len(frames), copies, *self._frame_shape(element.channel))
             return frames * element.factor if ase_units and element.factor != 1.0 else frames
 
     def blocks(
@@ -295,6 +293,7 @@ class TrajectoryReader:
             cell=cell,
             pbc=(pbc[0], pbc[1], pbc[2]),
             n_replicas=copies,
+            n_beads=_beads(record),
         )
 
     def _read_provenance(self) -> dict[str, Any]:
@@ -319,11 +318,14 @@ class TrajectoryReader:
                 found[channel.name] = self._read_element(channel, group)
         return found
 
+    def _frame_shape(self, channel: Channel) -> tuple[int, ...]:
+        return channel.frame_shape(len(self.system.numbers), self.system.n_beads)
+
     def _read_element(self, channel: Channel, group: h5py.Group) -> _Element:
         value = _dataset(group, "value")
         _refuse_empty_claims(value)
         n_atoms, copies = len(self.system.numbers), self.system.n_replicas
-        frame = channel.frame_shape(n_atoms)
+        frame = self._frame_shape(channel)
         size = int(np.prod(frame)) * (copies or 1)
         if channel.name == "cell" and value.shape[1:] == (3,):
             raise TrajectoryError(f"{self.path}: changing edges given as lengths are not read.")
@@ -379,6 +381,14 @@ _RESULTS = {
     "polarizability": "polarizability",
 }
 _OF_ATOMS = {"positions", "velocities", "cell", *_RESULTS.values()}
+
+
+def _beads(record: h5py.Group | None) -> int:
+    claimed = 1 if record is None else attribute(record, "n_beads", 1)
+    n_beads = int(claimed)
+    if n_beads < 1:
+        raise TrajectoryError(f"a ring polymer of {n_beads} beads.")
+    return n_beads
 
 
 def _particle_group(file: h5py.File) -> h5py.Group:

@@ -48,6 +48,8 @@ class System:
     n_replicas : int or None
         Copies of the system that run side by side; every frame then holds all of them and has one
         leading axis more.
+    n_beads : int
+        Of the ring polymer that each copy is; one where nuclei are classical.
     """
 
     numbers: NDArray[np.int64]
@@ -55,9 +57,10 @@ class System:
     cell: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
     pbc: tuple[bool, bool, bool] = (False, False, False)
     n_replicas: int | None = None
+    n_beads: int = 1
 
     @classmethod
-    def of(cls, atoms: Any, n_replicas: int | None = None) -> System:
+    def of(cls, atoms: Any, n_replicas: int | None = None, n_beads: int = 1) -> System:
         """The system of an :class:`ase.Atoms`."""
         return cls(
             numbers=np.asarray(atoms.numbers, dtype=np.int64),
@@ -65,6 +68,7 @@ class System:
             cell=np.asarray(atoms.cell[:], dtype=np.float64),
             pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
             n_replicas=n_replicas,
+            n_beads=n_beads,
         )
 
 
@@ -396,6 +400,8 @@ def _write_frame_of_file(
     record = file.create_group("parameters/painn_ase")
     if system.n_replicas is not None:
         record.attrs["n_replicas"] = np.int64(system.n_replicas)
+    if system.n_beads != 1:
+        record.attrs["n_beads"] = np.int64(system.n_beads)
     record.attrs["cell"] = np.asarray(system.cell, dtype=np.float64)
     for key, value in provenance.items():
         text = json.dumps(value, default=str)
@@ -436,9 +442,9 @@ def _create_stream(
 
 def _stored_shape(channel: Channel, system: System) -> tuple[int, ...]:
     """Shape of one stored frame: H5MD knows one particle axis, so replicas share it."""
-    n_atoms, copies = len(system.numbers), system.n_replicas
+    n_atoms, n_beads, copies = len(system.numbers), system.n_beads, system.n_replicas
     if copies is None:
-        return channel.frame_shape(n_atoms)
+        return channel.frame_shape(n_atoms, n_beads)
     if channel.shape[:1] == ("n_atoms",):
         return channel.frame_shape(copies * n_atoms)
-    return (copies, *channel.frame_shape(n_atoms))
+    return (copies, *channel.frame_shape(n_atoms, n_beads))
