@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-
-from painn_ase.cli.outputs import print_json
 
 if TYPE_CHECKING:
     from painn_ase.training.checks import Finding, LabelRow
@@ -69,10 +67,6 @@ def data(
 
 #: What a polarizability of unstated unit is shown as; training refuses to guess.
 _ASSUMED = "Angstrom^3"
-
-
-#: What the table of labels needs, characters.
-_TABLE_WIDTH = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +133,7 @@ def _print_json(
         "unread_keys": source.unread,
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
-    print_json(record)
+    typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
 
 
 def _print_report(
@@ -149,13 +143,10 @@ def _print_report(
     from rich.markup import escape
     from rich.table import Table
 
-    # Numbers cut in two would be worse than lines that a narrow terminal breaks.
-    console = Console(highlight=False, width=max(Console().width, _TABLE_WIDTH))
-    # The terminal wraps lines of text, not we: paths stay whole and words can be searched for.
-    say = functools.partial(console.print, soft_wrap=True)
+    console = Console(highlight=False)
     sizes = sorted({f.n_atoms for f in source.frames})
     atoms = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    say(f"[bold]{escape(str(path))}[/bold]: {len(source.frames)} frames of {atoms} atoms")
+    console.print(f"[bold]{escape(str(path))}[/bold]: {len(source.frames)} frames of {atoms} atoms")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("quantity", "in the file", "frames", "lowest", "highest", "RMS", "unit"):
         numeric = title in ("frames", "lowest", "highest", "RMS")
@@ -163,17 +154,17 @@ def _print_report(
     for row in rows:
         label, read_as = row.label, row.read_as.replace("Angstrom", "Å").replace("*", "·")
         in_the_file = read_as if row.key == label.quantity else f"{row.key}, {read_as}"
-        numbers = (f"{value:.4g}" for value in (label.lowest, label.highest, label.rms))
+        numbers = (f"{value:.5g}" for value in (label.lowest, label.highest, label.rms))
         table.add_row(
             label.quantity, escape(in_the_file), str(label.n_frames), *numbers, label.unit
         )
     console.print(table)
     if source.unread:
-        say(f"  not read: {escape(', '.join(source.unread))}")
+        console.print(f"  not read: {escape(', '.join(source.unread))}")
     colours = {"ok": "green", "note": "cyan", "warning": "red"}
     for finding in findings:
         colour = colours[finding.level]
-        say(
+        console.print(
             f"  [{colour}]{finding.level:8s}[/{colour}] {escape(finding.check)}: "
             f"{escape(finding.message)}"
         )

@@ -1,17 +1,13 @@
-"""The rules of all commands that write: nothing is replaced unasked; JSON is plain ASCII."""
+"""The rule of all commands that write: nothing that exists is replaced unasked."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import typer
 
 from painn_ase.errors import DataError
 
-__all__ = ["print_json", "refuse_existing"]
+__all__ = ["refuse_existing"]
 
 
 def refuse_existing(
@@ -31,8 +27,3 @@ def refuse_existing(
             raise DataError(
                 f"{path} exists already. Add --overwrite to replace it, or {otherwise}."
             )
-
-
-def print_json(data: Mapping[str, Any]) -> None:
-    """Print `data` for programs: letters beyond ASCII escaped, so that no encoding changes them."""
-    typer.echo(json.dumps(data, indent=2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from painn_ase.testing.properties import FLUX_OF, available_properties, compute_properties
 from painn_ase.testing.tolerances import DIFFERENCES, Tolerance, assert_close
 
-__all__ = ["check_finite_differences"]
+__all__ = ["arranged", "check_finite_differences", "position_slopes", "strain_slopes"]
 
 FloatArray = NDArray[np.float64]
 
@@ -61,11 +61,11 @@ def check_finite_differences(
     names = set(available_properties(calculator, atoms) if properties is None else properties)
     values = compute_properties(calculator, atoms, names)
     for name in names & set(_DERIVATIVES):
-        slopes = _position_slopes(calculator, atoms, _DERIVATIVES[name], step)
-        expected = _arranged(name, slopes, calculator, atoms)
+        slopes = position_slopes(calculator, atoms, _DERIVATIVES[name], step)
+        expected = arranged(name, slopes, calculator, atoms)
         assert_close(name, values[name], expected, tolerance, "against finite differences")
     if "stress" in names:
-        expected = _strain_slopes(calculator, atoms, 0.1 * step) / atoms.get_volume()
+        expected = strain_slopes(calculator, atoms, 0.1 * step) / atoms.get_volume()
         assert_close("stress", values["stress"], expected, tolerance, "against finite differences")
     for name in names & set(FLUX_OF):
         expected = np.zeros_like(values[name])
@@ -74,22 +74,35 @@ def check_finite_differences(
         assert_close(name, values[name], expected, tolerance, "against the change along the motion")
 
 
-def _position_slopes(calculator: Calculator, atoms: Atoms, name: str, step: float) -> FloatArray:
-    """∂(value)/∂r (n_atoms, 3, …)."""
+def position_slopes(
+    calculator: Calculator,
+    atoms: Atoms,
+    name: str,
+    step: float,
+    which: Sequence[int] | None = None,
+) -> FloatArray:
+    """∂(value)/∂r (n, 3, …) of the quantity `name` for the n atoms in `which`, else for all."""
+    chosen = range(len(atoms)) if which is None else which
     moved = atoms.copy()
     slopes: list[FloatArray] = []
-    for n, axis in itertools.product(range(len(atoms)), range(3)):
+    for n, axis in itertools.product(chosen, range(3)):
         slope = np.zeros(())
         for k, weight in _STENCIL:
             moved.positions[n, axis] = atoms.positions[n, axis] + k * step
             slope = slope + weight / step * compute_properties(calculator, moved, [name])[name]
         moved.positions[n, axis] = atoms.positions[n, axis]
         slopes.append(slope)
-    return np.array(slopes).reshape(len(atoms), 3, *np.shape(slopes[0]))
+    return np.array(slopes).reshape(len(chosen), 3, *np.shape(slopes[0]))
 
 
-def _arranged(name: str, slopes: FloatArray, calculator: Calculator, atoms: Atoms) -> FloatArray:
-    """Slopes (n_atoms, 3, …) with the sign and the axes of the derivative `name`."""
+def arranged(
+    name: str,
+    slopes: FloatArray,
+    calculator: Calculator,
+    atoms: Atoms,
+    which: Sequence[int] | None = None,
+) -> FloatArray:
+    """Slopes (n, 3, …) with the sign and the axes of the derivative `name`."""
     if name in ("forces", "hessian"):
         return -slopes
     if name == "born_effective_charges":
@@ -98,12 +111,12 @@ def _arranged(name: str, slopes: FloatArray, calculator: Calculator, atoms: Atom
         if getattr(potential, "dipole_has_origin", False):
             masses = atoms.get_masses()
             drift: FloatArray = (masses / masses.sum())[:, None, None] * np.eye(3)
-            slopes = slopes + charge * drift
+            slopes = slopes + charge * (drift if which is None else drift[list(which)])
         return np.swapaxes(slopes, 1, 2)
     return slopes
 
 
-def _strain_slopes(calculator: Calculator, atoms: Atoms, step: float) -> FloatArray:
+def strain_slopes(calculator: Calculator, atoms: Atoms, step: float) -> FloatArray:
     """∂E/∂ε (3, 3) for a symmetric strain ε."""
     slopes = np.zeros((3, 3))
     for a, b in itertools.product(range(3), repeat=2):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 
@@ -38,18 +38,31 @@ def compute_properties(
             value = getattr(calculator, f"get_{name}")(atoms)
         else:
             value = calculator.get_property(name, atoms)
-        array = np.asarray(value, dtype=float)
-        values[name] = voigt_6_to_full_3x3_stress(array) if name == "stress" else array
+        values[name] = _shaped(name, np.asarray(value, dtype=float), len(atoms))
     return values
 
 
+def _shaped(name: str, value: FloatArray, n_atoms: int) -> FloatArray:
+    """`value` in the shape of its quantity; other programs give (1, 3), (9,) and their like."""
+    if name == "stress":
+        full: FloatArray = voigt_6_to_full_3x3_stress(value) if value.size == 6 else value
+        return full.reshape(3, 3)
+    shape = tuple(n_atoms if n == "n_atoms" else int(n) for n in QUANTITIES[name].shape)
+    if value.size != int(np.prod(shape)):
+        raise PropertyNotImplementedError(
+            f"{name} of {n_atoms} atoms has the shape {value.shape}; expected is {shape}."
+        )
+    return value.reshape(shape)
+
+
+#: Functions of the velocities, which have methods of their own → what they are the rate of.
 FLUX_OF = {"dipole_flux": "dipole", "polarizability_flux": "polarizability"}
 
 
 def available_properties(calculator: Calculator, atoms: Atoms) -> list[str]:
-    """Names of what `calculator` has for `atoms`, with the fluxes; stress only where periodic."""
+    """Names of what `calculator` has for `atoms`, with its fluxes; stress only where periodic."""
     names = [n for n in QUANTITIES if n in calculator.implemented_properties]
-    names += [flux for flux, of in FLUX_OF.items() if of in names]
+    names += [f for f, of in FLUX_OF.items() if of in names and hasattr(calculator, f"get_{f}")]
     return [n for n in names if n != "stress" or atoms.pbc.all()]
 
 

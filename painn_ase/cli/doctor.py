@@ -1,0 +1,147 @@
+"""``painn-ase doctor``: is this calculator a potential? Every symmetry and derivative, measured."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from painn_ase.errors import SpecError
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from painn_ase.testing import Finding
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    calculator: str = typer.Argument(
+        help="Model file, name of a bundled model, or any ASE calculator as module:factory.",
+        show_default=False,
+    ),
+    structure: str = typer.Argument(
+        help="Structure file, or a molecule ASE knows by name.", show_default=False
+    ),
+    everything: bool = typer.Option(
+        False, "--all", "-a", help="Show every quantity of every check, not only the worst."
+    ),
+    charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
+    steps: int = typer.Option(200, min=0, help="Steps of the NVE run; 0 leaves it out."),
+    timestep: float = typer.Option(0.5, min=0.001, help="Time step of the NVE run, fs."),
+    temperature: float = typer.Option(300.0, "-T", min=0.0, help="Of the NVE run, K."),
+    seed: int = typer.Option(0, help="Of the random rotation, reflection, shift and velocities."),
+    json_file: Path | None = typer.Option(None, "--json", help="Also write all findings here."),
+) -> None:
+    """Examine any ASE calculator: symmetries, derivatives, smoothness, origin of its dipole.
+
+    A table shows the size of each fault beside what rounding may cost. The exit code is 1 if
+    there is a fault, so that a test suite can call this.
+
+    Example: `painn-ase doctor ethanol CH3CH2OH`, or
+    `painn-ase doctor ase.calculators.emt:EMT bulk.cif`
+    """
+    from painn_ase.cli.structures import read_structure
+    from painn_ase.testing import examine
+
+    atoms = read_structure(structure)
+    if charge is not None:
+        atoms.info["charge"] = charge
+    findings = examine(
+        _calculator(calculator, charge),
+        atoms,
+        timestep=timestep,
+        n_steps=steps,
+        temperature=temperature,
+        seed=seed,
+        progress=lambda check: typer.echo(f"{check} …", err=True),
+    )
+    _print(findings if everything else _worst(findings))
+    if json_file is not None:
+        json_file.write_text(json.dumps([_as_dict(f) for f in findings], indent=1) + "\n")
+    n_faults = sum(finding.is_fault for finding in findings)
+    unmeasured = sum(finding.size is None for finding in findings)
+    typer.echo(
+        f"{n_faults} of {len(findings) - unmeasured} measurements show a fault; "
+        f"{unmeasured} could not be made."
+    )
+    if n_faults:
+        raise typer.Exit(1)
+
+
+def _calculator(name: str, charge: float | None) -> Calculator:
+    """A calculator from ``module:factory``, else ours with the model of that name."""
+    module_name, colon, factory = name.partition(":")
+    if not colon or Path(name).exists():
+        from painn_ase.calculator import PaiNNCalculator
+
+        return PaiNNCalculator(name, charge=charge)
+    sys.path.insert(0, os.getcwd())  # a module beside the user, as `python -m` finds it
+    try:
+        made = getattr(importlib.import_module(module_name), factory)()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise SpecError(
+            f"{name!r} gives no calculator ({type(error).__name__}: {error}). Give module:factory, "
+            "where factory() without arguments returns an ASE calculator; write such a function "
+            "where the calculator needs arguments."
+        ) from error
+    finally:
+        sys.path.remove(os.getcwd())
+    if not hasattr(made, "get_property") or not hasattr(made, "implemented_properties"):
+        raise SpecError(
+            f"{name!r} returns {type(made).__name__}, which is no ASE calculator: it needs "
+            "get_property() and implemented_properties."
+        )
+    calculator: Calculator = made
+    return calculator
+
+
+def _worst(findings: Sequence[Finding]) -> list[Finding]:
+    """Of each check every fault, or else its worst quantity, or why it was not made."""
+    shown: list[Finding] = []
+    for check in dict.fromkeys(finding.check for finding in findings):
+        of_check = [finding for finding in findings if finding.check == check]
+        faults = [finding for finding in of_check if finding.is_fault]
+        shown += faults or [max(of_check, key=lambda finding: finding.severity)]
+    return shown
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("check", "quantity"):
+        table.add_column(title, no_wrap=True)
+    for title in ("size", "allowed"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("unit", "verdict"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("", overflow="fold", style="dim")
+    for f in findings:
+        size, allowed = ("", "") if f.size is None else (f"{f.size:.1e}", f"{f.allowed:.1e}")
+        style = "bold red" if f.is_fault else None
+        row = (f.check, f.quantity, size, allowed, f.unit, f.verdict, f.note)
+        table.add_row(*map(escape, row), style=style)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _as_dict(finding: Finding) -> dict[str, Any]:
+    size = finding.size
+    return {
+        "check": finding.check,
+        "quantity": finding.quantity,
+        "size": size if size is None or size == size else str(size),
+        "allowed": finding.allowed,
+        "unit": finding.unit,
+        "verdict": finding.verdict,
+        "note": finding.note,
+    }
