@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from painn_ase._version import __version__
+from painn_ase.cli.encodings import replace_what_cannot_be_shown
 from painn_ase.errors import PaiNNError, PaiNNWarning
 
 __all__ = ["app", "main"]
@@ -102,6 +103,7 @@ def painn_ase(
 def main() -> None:
     """Run the command line; our own errors become one message and exit code 1."""
     settings = Settings()
+    replace_what_cannot_be_shown()
     warnings.showwarning = _show_warning
     try:
         app(prog_name="painn-ase", obj=settings)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from painn_ase.cli.outputs import print_json
 
 if TYPE_CHECKING:
     from painn_ase.training.checks import Finding, LabelRow
@@ -67,6 +69,10 @@ def data(
 
 #: What a polarizability of unstated unit is shown as; training refuses to guess.
 _ASSUMED = "Angstrom^3"
+
+
+#: What the table of labels needs, characters.
+_TABLE_WIDTH = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +139,7 @@ def _print_json(
         "unread_keys": source.unread,
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
-    typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+    print_json(record)
 
 
 def _print_report(
@@ -143,10 +149,13 @@ def _print_report(
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # Numbers cut in two would be worse than lines that a narrow terminal breaks.
+    console = Console(highlight=False, width=max(Console().width, _TABLE_WIDTH))
+    # The terminal wraps lines of text, not we: paths stay whole and words can be searched for.
+    say = functools.partial(console.print, soft_wrap=True)
     sizes = sorted({f.n_atoms for f in source.frames})
     atoms = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    console.print(f"[bold]{escape(str(path))}[/bold]: {len(source.frames)} frames of {atoms} atoms")
+    say(f"[bold]{escape(str(path))}[/bold]: {len(source.frames)} frames of {atoms} atoms")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("quantity", "in the file", "frames", "lowest", "highest", "RMS", "unit"):
         numeric = title in ("frames", "lowest", "highest", "RMS")
@@ -154,17 +163,17 @@ def _print_report(
     for row in rows:
         label, read_as = row.label, row.read_as.replace("Angstrom", "Å").replace("*", "·")
         in_the_file = read_as if row.key == label.quantity else f"{row.key}, {read_as}"
-        numbers = (f"{value:.5g}" for value in (label.lowest, label.highest, label.rms))
+        numbers = (f"{value:.4g}" for value in (label.lowest, label.highest, label.rms))
         table.add_row(
             label.quantity, escape(in_the_file), str(label.n_frames), *numbers, label.unit
         )
     console.print(table)
     if source.unread:
-        console.print(f"  not read: {escape(', '.join(source.unread))}")
+        say(f"  not read: {escape(', '.join(source.unread))}")
     colours = {"ok": "green", "note": "cyan", "warning": "red"}
     for finding in findings:
         colour = colours[finding.level]
-        console.print(
+        say(
             f"  [{colour}]{finding.level:8s}[/{colour}] {escape(finding.check)}: "
             f"{escape(finding.message)}"
         )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from painn_ase._version import __version__
+from painn_ase.cli.outputs import print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -117,7 +117,7 @@ def info(
     if file is None:
         environment = read_environment()
         if as_json:
-            _print_json(dataclasses.asdict(environment))
+            print_json(dataclasses.asdict(environment))
         else:
             _print_environment(environment)
         return
@@ -125,7 +125,7 @@ def info(
 
     spec = read_model_spec(file)
     if as_json:
-        _print_json(dataclasses.asdict(spec))
+        print_json(dataclasses.asdict(spec))
     else:
         from painn_ase.cli.card import print_card
 
@@ -185,10 +185,6 @@ def _bundled_models() -> tuple[str, ...]:
     from painn_ase.models import bundled_models
 
     return tuple(bundled_models())
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def _rows() -> Table:

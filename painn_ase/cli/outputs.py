@@ -1,13 +1,17 @@
-"""The rule of all commands that write: nothing that exists is replaced unasked."""
+"""The rules of all commands that write: nothing is replaced unasked; JSON is plain ASCII."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from painn_ase.errors import DataError
 
-__all__ = ["refuse_existing"]
+__all__ = ["print_json", "refuse_existing"]
 
 
 def refuse_existing(
@@ -27,3 +31,8 @@ def refuse_existing(
             raise DataError(
                 f"{path} exists already. Add --overwrite to replace it, or {otherwise}."
             )
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print `data` for programs: letters beyond ASCII escaped, so that no encoding changes them."""
+    typer.echo(json.dumps(data, indent=2))

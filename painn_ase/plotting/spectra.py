@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from painn_ase.errors import DataError
 from painn_ase.spectra import Spectrum, load_spectrum
+from painn_ase.spectra.foreign import as_absorbance
 
 __all__ = [
     "new_figure",
@@ -142,7 +143,7 @@ def plot_experiment(
     """
     given = experiment if isinstance(experiment, Spectrum) else load_spectrum(experiment)
     low, high = sorted(ax.get_xlim())
-    part = _as_absorbance(given).cropped(low, high)
+    part = as_absorbance(given).cropped(low, high)
     scale = 1.0
     if match is not None:
         ours = match.cropped(part.frequency[0], part.frequency[-1]).band_area().value
@@ -192,20 +193,6 @@ def plot_transmittance(
     ax.set_ylabel("transmittance / %")
     _dress(ax, (low, high), direction)
     return ax
-
-
-def _as_absorbance(spectrum: Spectrum) -> Spectrum:
-    if "TRANSMITTANCE" not in spectrum.unit.upper():
-        return spectrum
-    share = spectrum.intensity / (100.0 if spectrum.intensity.max() > 2.0 else 1.0)
-    return Spectrum(
-        spectrum.frequency,
-        -np.log10(np.clip(share, 1e-4, None)),
-        unit="absorbance",
-        quantity=spectrum.quantity,
-        fwhm=spectrum.fwhm,
-        history=(*spectrum.history, "transmittance to absorbance"),
-    )
 
 
 def _shown_range(spectrum: Spectrum, wanted: tuple[float, float] | None) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from painn_ase.errors import DataError
+from painn_ase.spectra.advice import warn
+from painn_ase.spectra.foreign import is_axis, read_headings, wavenumbers
 from painn_ase.spectra.jcamp import jcamp_text, parse_jcamp
 from painn_ase.spectra.spectrum import Spectrum
 
@@ -103,36 +106,54 @@ def csv_text(spectrum: Spectrum) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _numbers(line: str) -> list[float] | None:
-    """The numbers of a line split at commas, semicolons, tabs or spaces; None if it has words."""
+def _cells(line: str) -> list[str]:
+    """Cells of a line split at semicolons, tabs, commas or blanks."""
     separator = next((s for s in (";", "\t", ",") if s in line), None)
     cells = [c.strip() for c in (line.split(separator) if separator else line.split())]
     while cells and not cells[-1]:
         cells.pop()
+    # beside another separator a comma is the decimal point of half of Europe
+    return [c.replace(",", ".") for c in cells] if separator in (";", "\t") else cells
+
+
+def _heading_cells(line: str) -> list[str]:
+    """Cells of a heading line; between blanks a unit in brackets stays with its name."""
+    if any(s in line for s in (";", "\t", ",")):
+        return _cells(line)
+    return re.split(r"(?<!%)\s+(?![(\[/])", line.strip())
+
+
+def _numbers(line: str) -> list[float] | None:
+    """The numbers of a line; None if it has words."""
     try:
-        return [float(c) for c in cells]
+        return [float(c) for c in _cells(line)]
     except ValueError:
         return None
 
 
 def parse_csv(text: str, where: str = "text") -> Spectrum:
-    """A spectrum from two or three numeric columns: wavenumber, intensity and perhaps its error.
+    """A spectrum from columns: wavenumber, intensity, and perhaps a third.
 
-    Lines starting with ``#`` and one heading line are skipped; order does not matter.
+    Lines starting with ``#`` and one heading line are skipped; order does not matter. The headings,
+    also those in a comment as TRAVIS writes them, say what the columns are: wavelengths become
+    wavenumbers, and a third column is an error only where it is headed as one (``error``, ``std``,
+    …), else it is left out with a warning.
     Raises DataError naming the line.
     """
     facts: dict[str, Any] = {}
     rows: list[list[float]] = []
-    heading_allowed = True
+    heading = comment = ""
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
         if line.startswith(_HEADER):
             facts = _checked_facts(line[len(_HEADER) :], f"{where}, line {number}")
+        elif line.startswith(("#", "%", "!")) and not rows:
+            comment = line.lstrip("#%! ")
         if not line or line.startswith(("#", "%", "!")):
             continue
         values = _numbers(line)
-        if values is None and heading_allowed and not rows:
-            heading_allowed = False
+        if values is None and not heading and not rows:
+            heading = line
             continue
         if values is None or not 2 <= len(values) <= 3 or (rows and len(values) != len(rows[0])):
             raise DataError(
@@ -144,10 +165,35 @@ def parse_csv(text: str, where: str = "text") -> Spectrum:
         rows.append(values)
     if len(rows) < 2:
         raise DataError(f"{where}: {len(rows)} rows of numbers; a spectrum needs at least two")
+    columns = np.array(rows).T
     try:
-        return _sorted_spectrum(np.array(rows).T, facts)
+        if not facts:
+            columns, facts = _foreign(columns, heading or comment, not heading, where)
+        return _sorted_spectrum(columns, facts)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
+
+
+def _foreign(
+    columns: NDArray[np.float64], heading: str, in_comment: bool, where: str
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Columns over wavenumbers, and facts, of a table that is not ours."""
+    cells = [c.strip().strip("\"'") for c in _heading_cells(heading)]
+    # a title or a remark is no heading
+    if len(cells) != len(columns) or (in_comment and not is_axis(cells[0])):
+        cells = []
+    meaning = read_headings(cells)
+    columns = np.vstack([wavenumbers(columns[0], meaning.axis), columns[1:]])
+    facts: dict[str, Any] = {"unit": meaning.unit, "quantity": meaning.quantity}
+    if len(columns) > 2 and not meaning.third_is_error:
+        columns = columns[:2]
+        named = f"column {meaning.third!r}" if meaning.third else "a third column without heading"
+        facts["history"] = (f"{named} left out",)
+        warn(
+            f"{where}: {named} is left out: nothing says that it is an error. Head it `error` if "
+            "it is one"
+        )
+    return columns, facts
 
 
 def _sorted_spectrum(columns: NDArray[np.float64], facts: dict[str, Any]) -> Spectrum:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ase.io import read, write
+from terminal import words
 from typer.testing import CliRunner
 
 from painn_ase.cli import app
@@ -17,10 +18,11 @@ WATER = Path(__file__).parents[2] / "model_recipes" / "data" / "water.extxyz"
 
 def test_data_shows_labels_and_finds_them_consistent() -> None:
     result = CliRunner().invoke(app, ["data", str(WATER)])
-    assert "2000 frames of 3 atoms" in result.output
+    shown = words(result.output)
+    assert "2000 frames of 3 atoms" in shown
     for name in ("energy", "forces", "dipole", "polarizability"):
-        assert name in result.output
-    assert "ok       energy against forces: slope 1.000" in result.output
+        assert name in shown
+    assert "ok energy against forces: slope 1.000" in shown
 
 
 def test_data_flags_a_wrong_unit_and_says_so_in_its_exit_code() -> None:
@@ -58,7 +60,7 @@ def test_data_warns_of_a_polarizability_whose_unit_it_had_to_assume(tmp_path: Pa
         warned = [f["message"] for f in report["findings"] if "not stated" in f["message"]]
         assert bool(warned) is not stated
     assert CliRunner().invoke(app, arguments).exit_code == 2
-    assert "in the file" in CliRunner().invoke(app, arguments[:2]).output
+    assert "40 frames" in words(CliRunner().invoke(app, arguments[:2]).output)
 
 
 def test_data_writes_plots(tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_data_writes_plots(tmp_path: Path) -> None:
 def test_wrong_options_are_named() -> None:
     result = CliRunner().invoke(app, ["data", str(WATER), "--unit", "energy"])
     assert result.exit_code == 2
-    assert "NAME=VALUE" in result.output
+    assert "NAME=VALUE" in words(result.output)
     result = CliRunner().invoke(app, ["data", str(WATER), "--unit", "energy=calories"])
     assert isinstance(result.exception, SpecError)
     assert "kcal/mol" in str(result.exception)
@@ -87,5 +89,5 @@ def test_train_writes_a_model_and_prints_its_errors(tmp_path: Path) -> None:
     arguments = ["train", str(tmp_path / "c.toml"), "-o", str(output), "--epochs", "2"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "errors on 20 test frames" in result.output
+    assert "errors on 20 test frames" in words(result.output)
     assert (output / "w.safetensors").exists()

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from terminal import words
 from typer.testing import CliRunner
 
 from painn_ase._version import __version__
 from painn_ase.cli import COMMANDS, app
+from painn_ase.cli.encodings import replace_what_cannot_be_shown
+
+ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "painn_ase", *arguments],
         capture_output=True,
-        text=True,
+        encoding=encoding,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
         stdin=subprocess.DEVNULL,
         timeout=120,
     )
@@ -64,4 +71,24 @@ def test_debug_shows_the_traceback() -> None:
 def test_an_unknown_command_is_a_usage_error() -> None:
     result = run("spectra-please")
     assert result.returncode == 2
-    assert "No such command" in result.stderr
+    assert "No such command" in words(result.stderr)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_terminals_without_our_letters_get_a_replacement(encoding: str, tmp_path: Path) -> None:
+    frames = tmp_path / "λ.xyz"
+    text = (ROOT / "model_recipes" / "data" / "water.extxyz").read_text(encoding="utf-8")
+    frames.write_text("\n".join(text.splitlines()[: 5 * 20]) + "\n", encoding="utf-8")
+    card = run("info", "water", encoding=encoding)
+    assert card.returncode == 0, card.stderr
+    assert "eV/Å" in card.stdout if encoding == "cp1252" else "eV/A " in card.stdout
+    labels = run("data", str(frames), encoding=encoding)
+    assert "?.xyz: 20 frames" in words(labels.stdout), labels.stderr
+    assert run("--help", encoding=encoding).returncode == 0
+
+
+def test_a_letter_that_cannot_be_shown_becomes_its_ascii_part_or_a_question_mark() -> None:
+    replace_what_cannot_be_shown()
+    shown = "3 Å⁻¹ · é λ".encode("ascii", "painn_ase.replace")
+    assert shown == b"3 A^-1 * e ?"
+    assert "3 Å · é λ".encode("cp1252", "painn_ase.replace").decode("cp1252") == "3 Å · é ?"
