@@ -33,6 +33,7 @@ CORE = (
     "matplotlib",
     "typer",
     "rich",
+    "pyyaml",
 )
 #: Optional distribution → what it is for, and how to install it.
 OPTIONAL = {

@@ -65,7 +65,7 @@ def load_schnetpack(
 
     Such a file does not say its units. Those given here count first; then those in the training
     run's ``config.yaml`` (``data.distance_unit``, ``data.property_units``) if it lies beside the
-    file as ``config.yaml`` or ``<name>.config.yaml`` (read if PyYAML is installed); then, for
+    file as ``config.yaml`` or ``<name>.config.yaml``; then, for
     energy and length only, SchNetPack's own defaults kcal/mol and Å, with a
     :class:`~painn_ase.errors.PaiNNWarning`.
 

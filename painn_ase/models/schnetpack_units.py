@@ -16,7 +16,7 @@ from typing import Any
 
 from ase import units as _ase
 
-from painn_ase.errors import ModelFileError, PaiNNWarning, SpecError
+from painn_ase.errors import MissingDependencyError, ModelFileError, PaiNNWarning, SpecError
 
 __all__ = [
     "DIPOLE_UNITS",
@@ -109,8 +109,12 @@ def find_units(
     ------
     SpecError
         For an unknown unit, and for one of dipole or polarizability that nobody states.
+    MissingDependencyError
+        If there is a configuration to be read and no PyYAML.
     """
-    stated = _read_run_config(path) if any(given[what] is None for what in needed) else {}
+    config = _run_config(path)
+    is_asked = config is not None and any(given[what] is None for what in needed)
+    stated = _read_run_config(config) if config is not None and is_asked else {}
     sizes: dict[str, float] = {}
     words: dict[str, str] = {}
     assumed: list[str] = []
@@ -126,9 +130,14 @@ def find_units(
         sizes[what] = _unit_size(what, unit)
         words[what] = f"{unit} ({source})"
     if assumed:
+        configuration = (
+            "no config.yaml of its training run lies beside it"
+            if config is None
+            else f"{config.name} beside it says nothing of them"
+        )
         warnings.warn(
-            f"{path.name} does not say its units and no config.yaml of its training run lies "
-            f"beside it: {' and '.join(assumed)} assumed, as SchNetPack's own calculator does. "
+            f"{path.name} does not say its units and {configuration}: "
+            f"{' and '.join(assumed)} assumed, as SchNetPack's own calculator does. "
             "Give them to be sure and to silence this.",
             PaiNNWarning,
             stacklevel=3,
@@ -155,16 +164,21 @@ def _unit_size(what: str, given: str | float | None) -> float:
     return size
 
 
-def _read_run_config(path: Path) -> dict[str, str]:
-    """Units by property name, and "length", from the configuration beside a model; {} if none."""
+def _run_config(path: Path) -> Path | None:
+    """The configuration of the training run beside a model."""
     candidates = (path.with_name(f"{path.stem}.config.yaml"), path.with_name("config.yaml"))
-    config = next((c for c in candidates if c.is_file()), None)
-    if config is None:
-        return {}
+    return next((c for c in candidates if c.is_file()), None)
+
+
+def _read_run_config(config: Path) -> dict[str, str]:
+    """Units by property name, and "length", that a training run's configuration states."""
     try:
         import yaml
-    except ImportError:
-        return {}
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{config} says the model's units, and PyYAML, which reads it, is not installed. "
+            "`pip install pyyaml`, or give the units as arguments."
+        ) from error
     try:
         content = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:

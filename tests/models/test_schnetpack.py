@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,7 @@ def test_heads_on_a_liquid_are_those_of_schnetpack(
         graph.system_idx,
         1,
         graph.positions,
+        potential.masses_by_element(rows),
         potential.masses_by_element(rows),
         torch.zeros(1, dtype=torch.float64),
     )
@@ -323,7 +326,6 @@ def test_without_any_word_energy_and_length_are_schnetpacks_defaults_and_a_warni
 def test_the_training_runs_configuration_states_the_units(
     tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor]
 ) -> None:
-    pytest.importorskip("yaml")
     path = alike.save(alike.potential(weights), tmp_path / "best_model")
     (tmp_path / "config.yaml").write_text(
         "data:\n  distance_unit: Ang\n  property_units:\n    energy: Hartree\n"
@@ -344,11 +346,46 @@ def test_the_training_runs_configuration_states_the_units(
 def test_a_damaged_configuration_is_named(
     tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor]
 ) -> None:
-    pytest.importorskip("yaml")
     path = alike.save(alike.potential(weights), tmp_path / "best_model")
     (tmp_path / "config.yaml").write_text("data: [unclosed")
     with pytest.raises(ModelFileError, match=r"config\.yaml cannot be read"):
         load_schnetpack(path)
+
+
+def test_a_configuration_that_cannot_be_read_for_want_of_pyyaml_is_not_passed_over(
+    tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor]
+) -> None:
+    """It says eV; taking SchNetPack's default kcal/mol instead would be wrong by 23."""
+    path = alike.save(alike.potential(weights), tmp_path / "best_model")
+    (tmp_path / "config.yaml").write_text("data:\n  property_units:\n    energy: eV\n")
+    code = (
+        "import sys\n"
+        "sys.modules['yaml'] = None  # as where it is not installed\n"
+        "from painn_ase.errors import MissingDependencyError\n"
+        "from painn_ase.models.schnetpack import load_schnetpack\n"
+        f"path, units = {str(path)!r}, dict(dipole_unit='Debye', polarizability_unit='a0^3')\n"
+        "try:\n"
+        "    load_schnetpack(path, **units)\n"
+        "except MissingDependencyError as error:\n"
+        "    print(error)\n"
+        "else:\n"
+        "    sys.exit('nothing was said')\n"
+        "load_schnetpack(path, energy_unit='eV', length_unit='Ang', **units)\n"
+        "print('the units given need no file')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "pip install pyyaml" in done.stdout
+    assert "the units given need no file" in done.stdout
+
+
+def test_a_configuration_without_the_energy_unit_is_not_said_to_be_missing(
+    tmp_path: Path, alike: LookAlikes, weights: dict[str, torch.Tensor]
+) -> None:
+    path = alike.save(alike.potential(weights), tmp_path / "best_model")
+    (tmp_path / "config.yaml").write_text("data:\n  distance_unit: Bohr\n")
+    with pytest.warns(PaiNNWarning, match=r"config\.yaml beside it says nothing .*energy_unit="):
+        load_schnetpack(path, dipole_unit="Debye", polarizability_unit="a0^3")
 
 
 @pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf"), True, [1]])
