@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +81,13 @@ def annotate_trajectory(
         strides["velocities"] = 1
     if any(first[0].pbc):
         strides["cell"] = 1
+    if target.exists() and target.stat().st_size and not overwrite:
+        raise TrajectoryError(f"{target} exists already; name another file or allow overwriting.")
+    # The name stands for a whole file: a failure leaves nothing in the way of the next attempt,
+    # and the file that was to be replaced as it was.
+    begun = target.with_name(f"{target.stem}.unfinished{target.suffix}")
     writer = TrajectoryWriter.create(
-        target,
+        begun,
         System.of(first[0]),
         strides,
         provenance={
@@ -89,10 +95,10 @@ def annotate_trajectory(
             "calculator": describe_calculator(calculator),
             "properties": list(names),
         },
-        overwrite=overwrite,
+        overwrite=True,
     )
     done = 0
-    with writer:
+    with _kept_if_finished(begun, target), writer:
         for frames in itertools.chain([first], blocks):
             _check_same_system(frames, first[0], done, source)
             results = evaluate(calculator, frames, names)
@@ -105,6 +111,16 @@ def annotate_trajectory(
             if progress is not None:
                 progress(done)
     return done
+
+
+@contextmanager
+def _kept_if_finished(begun: Path, target: Path) -> Iterator[None]:
+    """Give the file its name once all is written; remove it if that failed."""
+    try:
+        yield
+        begun.replace(target)
+    finally:
+        begun.unlink(missing_ok=True)
 
 
 def _blocks(frames: Iterator[Atoms]) -> Iterator[list[Atoms]]:

@@ -1,9 +1,9 @@
 """Units and the few conversions of the field.
 
-Inside the package everything is in ASE's units: eV, Å, e·Å, e²Å²/eV, and time in ASE's
-Å·√(amu/eV). Conversions are named ``a_to_b``, multiply, and are floats. Values are CODATA's as
-shipped by :mod:`scipy.constants` (ASE pins CODATA 2014; the two differ by 4e-7 at most, in kB), so
-that nothing here needs ASE.
+Models, calculators, training and trajectories are in ASE's units: eV, Å, e·Å, e²Å²/eV, and time in
+ASE's Å·√(amu/eV); spectra take fs, Å³ and fluxes per fs. Conversions are named ``a_to_b``,
+multiply, and are floats. Values are CODATA's as shipped by :mod:`scipy.constants` (ASE pins CODATA
+2014; the two differ by 4e-7 at most, in kB), so that nothing here needs ASE.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ __all__ = ["model_card", "print_card"]
 
 #: Entries of a training's provenance that nobody reads on a card.
 _LONG = ("config", "split.indices")
+#: Elements of one reference energy that are named; of more only the number is.
+_MANY = 6
 
 
 def model_card(source: str, spec: ModelSpec) -> RenderableType:
@@ -92,10 +94,18 @@ def _quantities(heads: HeadsSpec) -> Table:
 
 
 def _reference_rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    """One row a value: the hundred equal ones of an imported model stand together."""
     energy = spec.heads.energy
-    if energy is not None:
-        for z, value in zip(spec.elements, energy.reference_energies, strict=True):
-            yield SYMBOLS[z], f"{value:.6f}"
+    if energy is None:
+        return
+    together: dict[str, list[str]] = {}
+    for z, value in zip(spec.elements, energy.reference_energies, strict=True):
+        together.setdefault(f"{value:.6f}", []).append(SYMBOLS[z])
+    for energy_text, symbols in together.items():
+        named = " ".join(symbols)
+        if len(symbols) > _MANY:
+            named = f"{symbols[0]} to {symbols[-1]}, {len(symbols)} elements"
+        yield named, energy_text
 
 
 def _provenance(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from painn_ase.cli.outputs import print_json
+from painn_ase.cli.outputs import print_json, refuse_existing
+from painn_ase.errors import DataError
 
 if TYPE_CHECKING:
     from painn_ase.training.checks import Finding, LabelRow
@@ -37,6 +38,7 @@ def data(
         None, "--plots", help="Folder for histograms of the labels.", show_default=False
     ),
     as_json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace histograms that exist."),
 ) -> None:
     """Show the labels of FILES and check them against physics.
 
@@ -45,8 +47,10 @@ def data(
     """
     from painn_ase.training.checks import check_frames
 
+    pictures = _pictures(files, plots)
+    refuse_existing(pictures, overwrite, "choose another folder for --plots")
     warned = False
-    for path in files:
+    for number, path in enumerate(files):
         source, units = _read(path, key, unit)
         assumed = not any(option.startswith("polarizability=") for option in unit)
         findings = check_frames(source.frames)
@@ -60,8 +64,8 @@ def data(
         if plots is not None:
             from painn_ase.training.report import plot_labels
 
-            written = plot_labels(source.frames, plots, path.stem)
-            typer.echo(f"wrote {written}", err=as_json)
+            plot_labels(source.frames, pictures[number])
+            typer.echo(f"wrote {pictures[number]}", err=as_json)
         warned = warned or any(f.level == "warning" for f in findings)
     if warned:
         raise typer.Exit(code=2)
@@ -93,6 +97,19 @@ def _read(path: Path, key: Sequence[str], unit: Sequence[str]) -> tuple[FrameFil
     given = {"polarizability": _ASSUMED, **_pairs(unit, "--unit")}
     units: UnitsSpec = from_dict(UnitsSpec, given, "--unit")
     return read_file(path, keys, units), units
+
+
+def _pictures(files: Sequence[Path], folder: Path | None) -> list[Path]:
+    """Where each file's histograms go; none without a folder."""
+    if folder is None:
+        return []
+    stems = [path.stem for path in files]
+    if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
+        raise DataError(
+            f"--plots: several files are called {', '.join(twice)} and would share one picture; "
+            "call the command once for each, with a folder of its own."
+        )
+    return [folder / f"{stem}_labels.png" for stem in stems]
 
 
 def _unstated_unit() -> Finding:

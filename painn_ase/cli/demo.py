@@ -56,8 +56,6 @@ def _spectrum(
     overwrite: bool,
 ) -> None:
     """The real thing, with a trained model."""
-    import json
-
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.cli.narrator import TerminalNarrator
     from painn_ase.cli.structures import read_structure
@@ -67,23 +65,21 @@ def _spectrum(
         InterruptedWorkflowError,
         SpectrumConfig,
         run_spectrum,
+        saved_settings,
     )
 
     narrator = TerminalNarrator()
     calculator = PaiNNCalculator(model, device="cpu")
     atoms = read_structure(molecule)
-    settings = out / "settings.json"
     if not restart:
         refuse_existing(
             (out / name for name in RESULT_FILES),
             overwrite,
             "--restart to go on with it, or choose another --out",
         )
-    if restart and settings.exists():
-        # The plan depends on the machine's speed, so a restart takes the one that was made.
-        config = SpectrumConfig(**json.loads(settings.read_text(encoding="utf-8")))
-    else:
-        config = plan(calculator, atoms, budget, seed)
+    # The plan depends on the machine's speed, so a restart takes the one that was made.
+    planned = saved_settings(out) if restart else {}
+    config = SpectrumConfig(**planned) if planned else plan(calculator, atoms, budget, seed)
     narrator.say(
         f"{model}: {config.replicas} segments of {config.segment:g} ps at "
         f"{config.temperature:g} K into {out}/"

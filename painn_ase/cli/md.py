@@ -75,10 +75,11 @@ def md(
     """
     from painn_ase.errors import GeometryError, SpecError
     from painn_ase.md import SavedRun, run_md
+    from painn_ase.toml import read_toml
 
     typed = Typed(
         model=model, structure=structure, device=device, charge=charge, backend=backend,
-        config={} if config is None else _read_toml(config),
+        config={} if config is None else read_toml(config),
         options=typed_options(ctx),
     )  # fmt: skip
     state = output.with_suffix(".state.npz")
@@ -101,21 +102,6 @@ def md(
             observers=[] if quiet else [stack.enter_context(_watcher(start.config))],
         )  # fmt: skip
     _finish(result, output)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file."""
-    from painn_ase.errors import SpecError
-
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{path} is not a readable TOML file: {error}.") from error
-    return settings
 
 
 def _watcher(settings: MDConfig) -> Any:

@@ -22,12 +22,13 @@ def refuse_existing(
     Raises
     ------
     DataError
-        When one is there and `overwrite` is false; it names the file.
+        When one is there and `overwrite` is false; it names the file. An empty file, left by a
+        command that was killed in its first moment, holds nothing to protect.
     """
     if overwrite:
         return
     for path in paths:
-        if path.exists():
+        if path.exists() and (path.is_dir() or path.stat().st_size):
             raise DataError(
                 f"{path} exists already. Add --overwrite to replace it, or {otherwise}."
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -116,7 +116,12 @@ def spectrum(
     from painn_ase.cli.structures import read_structure
     from painn_ase.report import write_outcome
     from painn_ase.spec import from_dict
-    from painn_ase.workflow import InterruptedWorkflowError, SpectrumConfig, run_spectrum
+    from painn_ase.workflow import (
+        InterruptedWorkflowError,
+        SpectrumConfig,
+        run_spectrum,
+        saved_settings,
+    )
 
     values = {
         name: value
@@ -142,26 +147,6 @@ def spectrum(
     for text in outcome.advice:
         typer.secho(f"note: {text}", fg="yellow", err=True)
     typer.echo(f"written to {output}/: {', '.join(p.name for p in written)}")
-
-
-def saved_settings(folder: Path) -> dict[str, Any]:
-    """Settings of the run that was begun in `folder`; none where there is none.
-
-    Raises
-    ------
-    DataError
-        When the file cannot be read.
-    """
-    import json
-
-    path = folder / "settings.json"
-    if not path.exists():
-        return {}
-    try:
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Begin anew with --overwrite.") from error
-    return settings
 
 
 def _check_is_no_model(source: str) -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.machinery
+import importlib.metadata
+import json
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from painn_ase.errors import MissingDependencyError
 
@@ -129,15 +133,39 @@ def library_path() -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def _why_not_built() -> str:
+    """Why there is no compiled kernel: never built, or no compiler when it was."""
+    package = Path(__file__).resolve().parents[1]
+    if not _is_installed(package):
+        return (
+            f"the compiled kernel is not there: painn_ase runs from the source tree "
+            f"{package.parent}, which was never built. `python -m pip install -e .` there builds "
+            "it, given a C++17 compiler (g++ or clang++)."
+        )
+    return (
+        "the compiled kernel is not there: no C++17 compiler was found when painn_ase was "
+        "installed. Install one (g++ or clang++) and reinstall painn_ase."
+    )
+
+
+def _is_installed(package: Path) -> bool:
+    """Whether pip installed the package of this folder, in place (editable) or as a copy."""
+    try:
+        distribution = importlib.metadata.distribution("painn_ase")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if origin.get("dir_info", {}).get("editable"):
+        return package.parent == Path(url2pathname(urlsplit(origin["url"]).path)).resolve()
+    return package == Path(str(distribution.locate_file("painn_ase"))).resolve()
+
+
 @functools.cache
 def _open() -> ctypes.CDLL | str:
     """The library, or why there is none."""
     path = library_path()
     if path is None:
-        return (
-            "the compiled kernel is not there: no C++17 compiler was found when painn_ase was "
-            "installed. Install one (g++ or clang++) and reinstall painn_ase."
-        )
+        return _why_not_built()
     try:
         library = ctypes.CDLL(str(path))
         library.painn_abi_version.restype = ctypes.c_int

@@ -1,8 +1,8 @@
 """What a network is to the rooms above it, and the one place that builds one from its record.
 
 A network sees edge vectors and element rows only: no positions, no cells, no structures. So
-∂E/∂r_ij comes from one backward pass and the same code runs where some atoms are only ghosts of
-another process.
+∂E/∂r_ij comes from one backward pass, and atoms may be ghosts of another process, whose features
+the hook ``exchange`` fills in between blocks.
 """
 
 from __future__ import annotations

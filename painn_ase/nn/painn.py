@@ -1,8 +1,9 @@
 """PaiNN, the polarizable atom interaction network, on an edge list.
 
 Schütt, Unke, Gastegger, ICML 2021, arXiv 2102.03150. The network sees edge vectors and element
-indices only: no positions, no cells, no structures. So ∂E/∂r_ij comes from one backward pass and
-the same code runs where some atoms are only ghosts of another process.
+indices only: no positions, no cells, no structures. So ∂E/∂r_ij comes from one backward pass, and
+atoms may be ghosts of another process, whose features the hook ``exchange`` fills in between
+blocks.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class AtomisticPotential(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The network's floating-point type; sums and positions are float64 whatever it is."""
+        """The network's floating-point type; positions and sums over atoms are float64 always."""
         return self.representation.embedding.weight.dtype
 
     @property

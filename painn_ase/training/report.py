@@ -96,7 +96,7 @@ def plot_learning_curve(ax: Axes, curve: dict[str, list[float]]) -> Axes:
     return ax
 
 
-def plot_labels(frames: Sequence[Frame], folder: Path, name: str) -> Path:
+def plot_labels(frames: Sequence[Frame], path: Path) -> None:
     """Write histograms of every label as one PNG."""
     from matplotlib.figure import Figure
 
@@ -110,7 +110,5 @@ def plot_labels(frames: Sequence[Frame], folder: Path, name: str) -> Path:
         values = [v.reshape(-1) for f in frames if (v := f.label(label)) is not None]
         ax.hist(np.concatenate(values), bins=60, log=True)
         ax.set_xlabel(f"{label} ({units[label]})")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}_labels.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
-    return path

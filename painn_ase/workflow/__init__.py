@@ -14,6 +14,7 @@ from painn_ase.workflow.records import (
     Narrator,
     Outcome,
     SpectrumConfig,
+    saved_settings,
 )
 from painn_ase.workflow.stages import run_spectrum
 
@@ -27,4 +28,5 @@ __all__ = [
     "compare_bands",
     "compute_spectra",
     "run_spectrum",
+    "saved_settings",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from painn_ase.errors import SpecError, TrajectoryError
+from painn_ase.errors import DataError, SpecError, TrajectoryError
 from painn_ase.md import MDResult
 from painn_ase.md.replicas import ReplicaResult
+from painn_ase.spec import from_dict, to_dict
 from painn_ase.spectra import HarmonicResult, Spectrum
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Narrator",
     "Outcome",
     "SpectrumConfig",
+    "saved_settings",
 ]
 
 #: Everything a run and its report leave in the folder.
@@ -214,3 +217,22 @@ class Outcome:
     advice: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     folder: Path = Path()
+
+
+def saved_settings(folder: Path) -> dict[str, Any]:
+    """Settings of the run begun in `folder` as a plain dictionary; {} where there is none.
+
+    Raises
+    ------
+    DataError
+        When the file is damaged or holds something else.
+    """
+    path = folder / "settings.json"
+    if not path.exists():
+        return {}
+    try:
+        return to_dict(from_dict(SpectrumConfig, json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, RecursionError) as error:  # SpecError too is a ValueError
+        raise DataError(
+            f"{path} cannot be read: {error}. Begin anew with --overwrite, or in another folder."
+        ) from error

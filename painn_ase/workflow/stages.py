@@ -30,6 +30,7 @@ from painn_ase.workflow.records import (
     Narrator,
     Outcome,
     SpectrumConfig,
+    saved_settings,
 )
 
 __all__ = ["run_spectrum"]
@@ -148,7 +149,7 @@ def _prepare_folder(
     """Make the folder and see that what is in it belongs to the same run, or may go."""
     settings = folder / "settings.json"
     if restart and settings.exists():
-        before = json.loads(settings.read_text(encoding="utf-8"))
+        before = saved_settings(folder)
         changed = [k for k, v in to_dict(config).items() if before.get(k) != v]
         if changed:
             raise TrajectoryError(

@@ -65,7 +65,14 @@ def test_data_warns_of_a_polarizability_whose_unit_it_had_to_assume(tmp_path: Pa
 
 def test_data_writes_plots(tmp_path: Path) -> None:
     CliRunner().invoke(app, ["data", str(WATER), "--plots", str(tmp_path / "plots")])
-    assert (tmp_path / "plots" / "water_labels.png").stat().st_size > 0
+    picture = tmp_path / "plots" / "water_labels.png"
+    assert picture.stat().st_size > 0
+    picture.write_text("precious")
+    again = CliRunner().invoke(app, ["data", str(WATER), "--plots", str(tmp_path / "plots")])
+    assert "--overwrite" in str(again.exception)
+    assert picture.read_text() == "precious"
+    twins = [str(WATER), str(tmp_path / "water.extxyz"), "--plots", str(tmp_path / "more")]
+    assert "share one picture" in str(CliRunner().invoke(app, ["data", *twins]).exception)
 
 
 def test_wrong_options_are_named() -> None:

@@ -18,7 +18,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from typer.testing import CliRunner
 
 from painn_ase.cli import app
-from painn_ase.errors import TrajectoryError
+from painn_ase.errors import DataError, TrajectoryError
 from painn_ase.models import bundled_models, save_model
 from painn_ase.spectra import load_spectrum
 from painn_ase.testing import random_potential
@@ -210,6 +210,35 @@ def test_evaluate_then_spectrum_of_a_foreign_run(model: str, tmp_path: Path) -> 
     _run("spectrum", tmp_path / "e.h5", "-T", 300, "-o", tmp_path / "s", "--resolution", 600)
     for name in ("infrared.csv", "raman.csv", "spectra.png"):
         assert (tmp_path / "s" / name).stat().st_size > 0
+
+
+def test_a_failed_evaluate_leaves_nothing_in_the_way_of_the_next(
+    model: str, tmp_path: Path
+) -> None:
+    frames = [molecule("CH3CH2OH") for _ in range(260)]
+    ase.io.write(tmp_path / "bad.traj", [*frames, molecule("CH3OH")])
+    ase.io.write(tmp_path / "good.traj", frames[:3])
+    options = ["-o", str(tmp_path / "e.h5"), "--timestep", "0.5"]
+    failed = runner.invoke(app, ["evaluate", model, str(tmp_path / "bad.traj"), *options])
+    assert isinstance(failed.exception, TrajectoryError)
+    assert not list(tmp_path.glob("e*"))
+    assert "3 frames" in _run("evaluate", model, tmp_path / "good.traj", *options)
+    kept = (tmp_path / "e.h5").read_bytes()
+    again = ["evaluate", model, str(tmp_path / "bad.traj"), *options, "--overwrite"]
+    assert isinstance(runner.invoke(app, again).exception, TrajectoryError)
+    assert (tmp_path / "e.h5").read_bytes() == kept
+
+
+@needs_water
+@pytest.mark.parametrize("text", ["{", "[]", '{"replicas": "many"}', '{"colour": 1}'])
+def test_restart_names_damaged_settings(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.json").write_text(text)
+    demo = ["demo", "--out", str(tmp_path), "--model", "water", "--molecule", "H2O", "--restart"]
+    spectrum = ["spectrum", "water", "H2O", "-o", str(tmp_path), "--restart"]
+    for words in (demo, spectrum):
+        result = runner.invoke(app, words)
+        assert isinstance(result.exception, DataError), result.exception
+        assert "settings.json cannot be read" in str(result.exception)
 
 
 @pytest.mark.parametrize("place", ["results", "info"])
