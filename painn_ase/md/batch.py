@@ -9,7 +9,7 @@ from torch import Tensor
 
 from painn_ase.graph import AtomGraph, NeighborPairs, all_pairs, collate, from_ase, neighbor_pairs
 
-__all__ = ["ReplicaBatch"]
+__all__ = ["ReplicaBatch", "keep_freed_memory"]
 
 #: Isolated systems up to this many atoms list all their pairs, once and for all.
 _ALL_PAIRS_UP_TO = 32
@@ -39,6 +39,9 @@ class ReplicaBatch:
         Total charge of each copy, e; by default as :func:`~painn_ase.graph.from_ase` finds it.
     n_features : int
         Width of the network, which decides how many replicas one call takes on a CPU.
+    keep_memory : bool
+        Let the C library of this process keep what a step frees for the next one, on a CPU: see
+        :func:`keep_freed_memory`.
 
     Attributes
     ----------
@@ -55,6 +58,7 @@ class ReplicaBatch:
         device: torch.device | str,
         charge: float | None = None,
         n_features: int = 128,
+        keep_memory: bool = True,
     ) -> None:
         self._template = template.copy()
         self._n_replicas = n_replicas
@@ -66,8 +70,8 @@ class ReplicaBatch:
         self._graphs: tuple[AtomGraph, ...] = ()
         self.reference: Tensor | None = None
         self._lists_all = not any(template.pbc) and len(template) <= _ALL_PAIRS_UP_TO
-        if self._device.type == "cpu":
-            _keep_freed_memory()
+        if keep_memory and self._device.type == "cpu":
+            keep_freed_memory()
 
     def update(self, positions: Tensor) -> tuple[AtomGraph, ...]:
         """Graphs at `positions` [n_replicas * n_atoms, 3], Å, on the device; replicas in order."""
@@ -113,12 +117,13 @@ class ReplicaBatch:
         return graphs
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Make glibc keep what a step frees for the next step, instead of returning it to the system.
 
-    Fetching a batch's megabytes anew in every step costs up to a quarter of its time in page
-    faults. glibc raises its thresholds for both, once and for all, to the size of the largest block
-    it was ever given back (mallopt(3), M_MMAP_THRESHOLD), so one such block, never touched, is
-    enough. Other allocators do not mind.
+    This touches the whole process, and lasts: up to 31 MB more may stay with it. Fetching a batch's
+    megabytes anew in every step costs up to a quarter of its time in page faults. glibc raises its
+    thresholds for both, once and for all, to the size of the largest block it was ever given back
+    (mallopt(3), M_MMAP_THRESHOLD), so one such block, never touched, is enough. Other allocators do
+    not mind.
     """
     torch.empty(_HEAP_BLOCK, dtype=torch.uint8)

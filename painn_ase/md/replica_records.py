@@ -74,6 +74,10 @@ class ReplicaConfig:
         eV per atom that the mean conserved energy may stray from its start before the run stops.
     skin : float
         Å added to the pair search of periodic or large systems.
+    keep_memory : bool
+        On a CPU, let the C library keep what a step frees for the next one: a block of 31 MB, asked
+        for once and never touched, raises glibc's thresholds for the rest of the process, and up to
+        a quarter of the time is saved. False leaves the process as it is.
     guard : {"warn", "stop", "off"}
         What to do when two atoms come closer than any such pair in the training data, as far as
         the model file says how close that was.
@@ -98,6 +102,7 @@ class ReplicaConfig:
     max_displacement: float = 1.0
     max_drift: float | None = None
     skin: float = 0.5
+    keep_memory: bool = True
     guard: Literal["warn", "stop", "off"] = "warn"
 
     def __post_init__(self) -> None:

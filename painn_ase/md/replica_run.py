@@ -42,7 +42,11 @@ _FETCH_EVERY = 16
 _DRIFT_BOUND = 0.05
 _DRIFT_AFTER = 0.5
 #: Settings that a restart may change.
-_CHANGEABLE = ("steps", "save_every", "guard", "max_drift")
+_CHANGEABLE = ("steps", "save_every", "guard", "max_drift", "keep_memory")
+#: What defines the system, and where a restart file keeps it.
+_SAVED_NAMES = {
+    "atoms": "numbers", "masses": "masses", "constraints": "held", "total charge": "charge",
+}  # fmt: skip
 #: λ of the internal modes' friction 2λω_k; Langevin dynamics has none of them.
 _DAMPING = {"langevin": 1.0, "pimd": 1.0, "trpmd": 0.5, "rpmd": 0.0}
 
@@ -69,8 +73,6 @@ class ReplicaRun:
         What to do.
     device : torch.device or str
         Where the potential lives.
-    charge : float or None
-        Total charge of each replica, e.
     beads : ndarray [n_replicas, n_beads, n_atoms, 3], optional
         First positions of all beads, Å; by default they lie on top of each other at the starts.
     """
@@ -81,7 +83,6 @@ class ReplicaRun:
         starts: Starts,
         config: ReplicaConfig,
         device: torch.device | str,
-        charge: float | None,
         beads: NDArray[np.float64] | None = None,
     ) -> None:
         self.potential = potential
@@ -108,8 +109,9 @@ class ReplicaRun:
             self._model.cutoff,
             config.skin,
             device,
-            charge,
+            starts.charge,
             self._model.spec.representation.n_features,
+            keep_memory=config.keep_memory,
         )
         self.step = self._first_step = 0
         self.drift = Drift.empty()
@@ -352,6 +354,7 @@ class ReplicaRun:
                 and not self.starts.held.any(),
                 "rotation_removed": self.starts.turns and not self.turning,
                 "degrees_of_freedom": self.copies.degrees_of_freedom,
+                "charge": self.starts.charge,
             },
             "constraints": [c.todict() for c in self.template.constraints],
             "code": {"painn_ase": __version__, "torch": torch.__version__},
@@ -370,6 +373,7 @@ class ReplicaRun:
             "numbers": self.template.numbers,
             "masses": self.copies.masses,
             "held": self.copies.held,
+            "charge": np.array(self.starts.charge),
             "positions": self.state.positions.cpu().numpy(),
             "velocities": self.state.velocities.cpu().numpy(),
             "drift": self.drift.sums.copy(),
@@ -400,9 +404,10 @@ class ReplicaRun:
             "atoms": self.template.numbers,
             "masses": self.copies.masses,
             "constraints": self.copies.held,
+            "total charge": self.starts.charge,
         }
-        for name, key in (("atoms", "numbers"), ("masses", "masses"), ("constraints", "held")):
-            # Files of 0.1.0 hold neither masses nor constraints.
+        for name, key in _SAVED_NAMES.items():
+            # Files of 0.1.0 hold the numbers alone.
             if key in saved.arrays and not np.array_equal(saved.arrays[key], now[name]):
                 raise TrajectoryError(
                     f"{self.files.state} belongs to a run with other {name}. Restart with the "

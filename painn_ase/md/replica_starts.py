@@ -12,6 +12,7 @@ from ase.constraints import FixAtoms, FixCartesian, FixCom
 from numpy.typing import NDArray
 
 from painn_ase.errors import GeometryError
+from painn_ase.graph import total_charge
 from painn_ase.md.velocities import count_rotations, remove_rotation, remove_translation
 
 __all__ = ["Starts", "held_coordinates"]
@@ -29,16 +30,28 @@ class Starts:
         ASE's units.
     held : ndarray of bool [n_atoms, 3]
         Coordinates that a constraint holds.
+    charge : float
+        Total charge of each replica, e.
     """
 
     template: Atoms
     positions: NDArray[np.float64]
     velocities: NDArray[np.float64]
     held: NDArray[np.bool_]
+    charge: float
 
     @classmethod
-    def of(cls, starts: Sequence[Atoms]) -> Starts:
+    def of(
+        cls, starts: Sequence[Atoms], charge: float | None = None, model_charge: float = 0.0
+    ) -> Starts:
         """The starts that these structures are.
+
+        Parameters
+        ----------
+        starts : sequence of ase.Atoms
+            With velocities.
+        charge, model_charge : float
+            As for :func:`~painn_ase.graph.total_charge`, e.
 
         Raises
         ------
@@ -50,11 +63,14 @@ class Starts:
             raise GeometryError("there are no replicas to run; give at least one structure.")
         template = starts[0]
         held = held_coordinates(template)
+        total = total_charge(template, charge, model_charge)
         for n, other in enumerate(starts):
             _check_copy(n, other, template, held)
+            if (others := total_charge(other, charge, model_charge)) != total:
+                raise _differs(n, "total charge", others, total)
         velocities = np.array([a.get_velocities() for a in starts])
         velocities[:, held] = 0.0
-        return cls(template, np.array([a.positions for a in starts]), velocities, held)
+        return cls(template, np.array([a.positions for a in starts]), velocities, held, total)
 
     @property
     def turns(self) -> bool:
@@ -108,15 +124,16 @@ def _check_copy(n: int, other: Atoms, first: Atoms, held: NDArray[np.bool_]) -> 
     """Replicas are copies of one system."""
     for what, read in _COMMON:
         if not np.array_equal(read(other), read(first)):
-            raise GeometryError(
-                f"replica {n} differs from the first in its {what}: {_short(read(other))} instead "
-                f"of {_short(read(first))}. Replicas are copies of one system; run others apart."
-            )
-    if not np.array_equal(held_coordinates(other), held):
-        raise GeometryError(
-            f"replica {n} differs from the first in its constraints. Replicas are copies of one "
-            "system; run others apart."
-        )
+            raise _differs(n, what, read(other), read(first))
+    if not np.array_equal(of_other := held_coordinates(other), held):
+        raise _differs(n, "constraints", np.argwhere(of_other), np.argwhere(held))
+
+
+def _differs(n: int, what: str, has: Any, first: Any) -> GeometryError:
+    return GeometryError(
+        f"replica {n} differs from the first in its {what}: {_short(has)} instead of "
+        f"{_short(first)}. Replicas are copies of one system; run others apart."
+    )
 
 
 def _short(value: Any) -> str:

@@ -56,7 +56,7 @@ def run_replicas(
         With an energy head, and the heads that `config.record` asks for. A
         :class:`~painn_ase.md.committee.Committee` moves the replicas by the mean of its members.
     starts : sequence of ase.Atoms
-        One structure with velocities for each replica; the same atoms, masses, cell and
+        One structure with velocities for each replica; the same atoms, masses, cell, charge and
         constraints in all. FixAtoms and FixCartesian are obeyed, and then nothing is taken out
         of the motion.
     config : ReplicaConfig
@@ -64,7 +64,8 @@ def run_replicas(
     device : torch.device or str, optional
         Where the potential lives; by default the calculator's, or the CPU.
     charge : float, optional
-        Total charge of each replica, e; by default the calculator's.
+        Total charge of each replica, e; by default the calculator's, else what the starts say,
+        else the model's (:func:`~painn_ase.graph.total_charge`).
     beads : ndarray [n_replicas, n_beads, n_atoms, 3], optional
         First positions of a ring polymer's beads, Å, as ``beads`` of an earlier result; by default
         all beads of a replica lie at its start.
@@ -96,7 +97,9 @@ def run_replicas(
         driver: BatchedPotential = driving(potential.backends)
     else:
         driver = potential
-    run = ReplicaRun(driver, Starts.of(starts), config, device or "cpu", charge, beads)
+    model: Any = getattr(driver, "potential", driver)
+    begun = Starts.of(starts, charge, model.spec.total_charge)
+    run = ReplicaRun(driver, begun, config, device or "cpu", beads)
     run.guard = guard or ExtrapolationGuard.of(driver, config.guard)
     run.files = RunFiles.of(trajectory, state)
     with ExitStack() as stack:

@@ -17,7 +17,9 @@ from painn_ase.md import MDConfig, run_md
 from painn_ase.md.replicas import ReplicaConfig, run_replicas
 from painn_ase.md.stepper import BatchState, Copies, VelocityVerlet
 from painn_ase.md.velocities import draw_velocities
+from painn_ase.models import load_model
 from painn_ase.testing import random_potential
+from painn_ase.trajectory import TrajectoryReader
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,7 @@ def test_starts_of_another_system_are_refused_by_what_differs(potential) -> None
     change("masses", lambda a: a.set_masses([16, 12, 2, 1]))
     change("cell", lambda a: a.set_cell([9, 9, 9]))
     change("periodicity", lambda a: a.set_pbc(True))
+    change("total charge", lambda a: a.info.update(charge=1.0))
     change("constraints", lambda a: a.set_constraint(FixAtoms([0])))
 
 
@@ -114,7 +117,15 @@ def test_a_restart_of_another_system_is_refused_by_what_differs(potential, tmp_p
     heavy, fixed = _starts(2), _starts(2, [FixAtoms([0])])
     for atoms in heavy:
         atoms.set_masses([15.999, 12.011, 2.014, 2.014])
-    for starts, what in ((heavy, "masses"), (fixed, "constraints"), (_starts(3), "number of rep")):
+    charged = _starts(2)
+    for atoms in charged:
+        atoms.info["charge"] = -1
+    for starts, what in (
+        (charged, "total charge"),
+        (heavy, "masses"),
+        (fixed, "constraints"),
+        (_starts(3), "number of rep"),
+    ):
         with pytest.raises(TrajectoryError, match=what):
             run_replicas(potential, starts, config, state=state, restart=True)
     longer = dataclasses.replace(config, timestep=0.25)
@@ -126,3 +137,35 @@ def test_a_conserved_energy_that_strays_stops_the_batch(potential) -> None:
     config = ReplicaConfig(steps=200, timestep=2.5, record=(), energy_stride=1, max_drift=1e-5)
     with pytest.raises(UnstableRunError, match="max_drift"):
         run_replicas(potential, _starts(2, temperature=3000.0), config)
+
+
+@pytest.mark.parametrize("stated", ["model", "structure", "argument", "calculator"])
+@pytest.mark.parametrize("ensemble", ["nve", "pimd"])
+def test_an_ions_flux_is_the_calculators_whoever_states_the_charge(
+    tmp_path, stated, ensemble
+) -> None:
+    """Heavy water of charge +1: the flux of the neutral molecule is another by a factor."""
+    model = load_model("water")
+    atoms = molecule("H2O")
+    atoms.set_masses([15.999, 2.014, 1.008])
+    atoms.set_velocities(draw_velocities(atoms.get_masses(), 300.0, np.random.default_rng(1)))
+    if stated == "model":
+        model.spec = dataclasses.replace(model.spec, total_charge=1.0)
+    if stated == "structure":
+        atoms.info["charge"] = 1
+    given = {"argument": 1.0}.get(stated)
+    calculator = PaiNNCalculator(model, charge=1.0 if stated == "calculator" else None)
+    beads = 4 if ensemble == "pimd" else None
+    config = ReplicaConfig(
+        steps=0, ensemble=ensemble, beads=beads, record=("dipole_flux",), position_stride=1,
+    )  # fmt: skip
+    run_replicas(calculator, [atoms], config, charge=given, trajectory=tmp_path / "r.h5")
+    with TrajectoryReader(tmp_path / "r.h5") as reader:
+        frame, flux = reader.atoms(0, 0), reader.read("dipole_flux")[0, 0]
+        assert reader.provenance["replicas"]["charge"] == 1.0
+    frame.info.pop("charge", None)
+    exact = PaiNNCalculator(load_model("water"), charge=1.0)
+    # Beads on top of each other: the mean of their fluxes is the flux of their mean motion.
+    np.testing.assert_allclose(flux, exact.get_dipole_flux(frame), rtol=1e-4, atol=1e-5)
+    neutral = PaiNNCalculator(load_model("water"), charge=0.0).get_dipole_flux(frame)
+    assert np.abs(flux - neutral).max() > 1e-3
