@@ -25,7 +25,7 @@ from painn_ase.graph.neighbors import NeighborPairs
 from painn_ase.graph.record import AtomGraph
 from painn_ase.kernels.checks import check_against_eager
 from painn_ase.kernels.fused import EnergyForces, FusedEnergy, Response, why_not_fused
-from painn_ase.kernels.library import best_instruction_set, why_unavailable
+from painn_ase.kernels.library import best_instruction_set, compiler, why_unavailable
 from painn_ase.potential import AtomisticPotential, Prediction
 
 __all__ = [
@@ -246,7 +246,8 @@ def available_backends() -> tuple[BackendStatus, ...]:
     """What can run on this machine, fastest first, with the reason where something cannot."""
     reason = why_unavailable()
     if reason is None:
-        fused = BackendStatus("fused", True, f"CPU kernel, {best_instruction_set()}")
+        remark = f"CPU kernel, {best_instruction_set()}, compiled by {compiler()}"
+        fused = BackendStatus("fused", True, remark)
     else:
         fused = BackendStatus("fused", False, reason)
     return fused, BackendStatus("eager", True, "torch: every quantity, CPU and CUDA")

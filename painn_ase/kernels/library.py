@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.machinery
 import importlib.metadata
 import json
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -25,6 +25,7 @@ __all__ = [
     "StackRecord",
     "TaskRecord",
     "best_instruction_set",
+    "compiler",
     "load_library",
     "why_unavailable",
 ]
@@ -128,9 +129,8 @@ class TaskRecord(ctypes.Structure):
 
 def library_path() -> Path | None:
     """The compiled kernel beside this file; None where none was built."""
-    folder = Path(__file__).parent
-    candidates = (folder / f"_fused{s}" for s in importlib.machinery.EXTENSION_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+    path = Path(__file__).with_name("_fused.dll" if sys.platform == "win32" else "_fused.so")
+    return path if path.is_file() else None
 
 
 def _why_not_built() -> str:
@@ -169,6 +169,7 @@ def _open() -> ctypes.CDLL | str:
     try:
         library = ctypes.CDLL(str(path))
         library.painn_abi_version.restype = ctypes.c_int
+        library.painn_compiler.restype = ctypes.c_char_p
         version = library.painn_abi_version()
         if version != _ABI_VERSION:
             return (
@@ -206,6 +207,12 @@ def load_library() -> ctypes.CDLL:
     if isinstance(library, str):
         raise MissingDependencyError(library)
     return library
+
+
+def compiler() -> str:
+    """Name and version of the compiler that built the kernel."""
+    text: bytes = load_library().painn_compiler()
+    return text.decode(errors="replace").partition(" (")[0]
 
 
 def best_instruction_set() -> str:

@@ -204,6 +204,19 @@ const PainnKernel* kernel_for(int isa, bool single) {
 
 PAINN_EXPORT int painn_abi_version() { return PAINN_ABI_VERSION; }
 
+// What compiled this library, for `painn-ase info`.
+PAINN_EXPORT const char* painn_compiler() {
+#if defined(__clang__)
+  return __VERSION__;
+#elif defined(__GNUC__)
+  return "GCC " __VERSION__;
+#elif defined(_MSC_VER)
+  return "Microsoft C++";
+#else
+  return "an unnamed compiler";
+#endif
+}
+
 // Whether this CPU and this build can run an instruction set (0 portable, 1 AVX2, 2 AVX-512).
 PAINN_EXPORT int painn_supports(int isa) { return supported(isa) ? 1 : 0; }
 
