@@ -7,7 +7,7 @@ from setuptools import setup
 
 sys.path.insert(0, str(Path(__file__).parent / "building"))
 
-from painn_kernel import BuildKernel, PlatformWheel, kernel_extension  # noqa: E402
+from painn_kernel import BuildKernel, PlatformWheel, kernel_extension
 
 setup(
     ext_modules=[kernel_extension()],
