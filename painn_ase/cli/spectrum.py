@@ -103,8 +103,8 @@ def spectrum(
         series = read_time_series(
             source,
             timestep=timestep,
-            dipole_unit=dipole_unit,  # type: ignore[arg-type]
-            polarizability_unit=polarizability_unit,  # type: ignore[arg-type]
+            dipole_unit=dipole_unit,
+            polarizability_unit=polarizability_unit,
         )
         _from_series(
             series, output, temperature=temperature, laser=laser, resolution=resolution,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from painn_ase.trajectory.channels import CHANNELS, Channel
 from painn_ase.trajectory.frames import export_extxyz, iterate_frames
+from painn_ase.trajectory.read import read_time_series
 from painn_ase.trajectory.reader import TrajectoryReader
-from painn_ase.trajectory.series import TimeSeries, read_time_series
+from painn_ase.trajectory.series import TimeSeries
 from painn_ase.trajectory.writer import System, TrajectoryWriter
 
 __all__ = [

@@ -8,35 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from painn_ase.errors import TrajectoryError
-from painn_ase.units import fs_to_ase_time, kj_per_mol_to_ev
+from painn_ase.errors import TrajectoryError, UnitError
+from painn_ase.unit_names import unit_factor
 
-__all__ = ["CHANNELS", "Channel", "channel_named", "unit_factor"]
-
-
-#: Factors from the unit strings of a file to ASE's units.
-_TO_ASE: dict[str, float] = {
-    "": 1.0,
-    "1": 1.0,
-    "K": 1.0,
-    "fs": fs_to_ase_time,
-    "ps": 1000.0 * fs_to_ase_time,
-    "eV": 1.0,
-    "eV Angstrom-1": 1.0,
-    "kJ mol-1 Angstrom-1": kj_per_mol_to_ev,
-    "kJ mol-1 nm-1": 0.1 * kj_per_mol_to_ev,
-    "eV Angstrom-3": 1.0,
-    "Angstrom": 1.0,
-    "nm": 10.0,
-    "Angstrom fs-1": fs_to_ase_time**-1,
-    "Angstrom ps-1": 1e-3 * fs_to_ase_time**-1,
-    "nm ps-1": 1e-2 * fs_to_ase_time**-1,
-    "e": 1.0,
-    "e Angstrom": 1.0,
-    "e Angstrom fs-1": fs_to_ase_time**-1,
-    "e+2 Angstrom+2 eV-1": 1.0,
-    "e+2 Angstrom+2 eV-1 fs-1": fs_to_ase_time**-1,
-}
+__all__ = ["CHANNELS", "Channel", "channel_factor", "channel_named"]
 
 
 @dataclass(frozen=True)
@@ -109,18 +84,17 @@ def channel_named(name: str) -> Channel:
         ) from None
 
 
-def unit_factor(unit: str, where: str) -> float:
-    """What turns numbers in `unit` into ASE's units.
+def channel_factor(unit: str, quantity: str, where: str) -> float:
+    """What turns numbers of a channel in `unit` into ASE's units.
 
     Raises
     ------
     TrajectoryError
-        For a unit this package does not know.
+        For a unit this package does not know, or one of something else.
     """
     try:
-        return _TO_ASE[unit]
-    except KeyError:
+        return unit_factor(unit, quantity)
+    except UnitError as error:
         raise TrajectoryError(
-            f"{where}: unknown unit {unit!r}; known are {', '.join(filter(None, _TO_ASE))}. "
-            "Convert the file, or read it as stored with `ase_units=False`."
-        ) from None
+            f"{where}: {error} Convert the file, or read it as stored with `ase_units=False`."
+        ) from error

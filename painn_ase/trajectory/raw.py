@@ -88,9 +88,12 @@ class RawSeries:
         Å³, where the file gives it but no cell.
     runs : bool
         Whether the first axis of every channel counts independent runs, the second frames.
+    structure : ndarray [n_atoms, 3] or None
+        Positions of one frame, Å, where they are at hand: tells a molecule in a box from a bulk.
     thermostat : str or None
-        What the file says of the thermostat of the recorded run: ``"NVE"``, ``"Langevin, friction
-        0.02/fs"``.
+        Of the recorded run, where the file says it: ``"NVE"``, ``"Langevin"``, ….
+    friction : float or None
+        Of a Langevin thermostat, 1/fs.
     available : tuple of str
         Everything else the file holds, in its own names, for messages.
     notes : tuple of str
@@ -111,6 +114,8 @@ class RawSeries:
     temperature: Fact | None = None
     volume: Fact | None = None
     runs: bool = False
+    structure: NDArray[np.float64] | None = None
     thermostat: str | None = None
+    friction: float | None = None
     available: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())

@@ -8,7 +8,7 @@ more than the file holds are refused, and every trouble is a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
-from painn_ase.trajectory.channels import CHANNELS, Channel, unit_factor
+from painn_ase.trajectory.channels import CHANNELS, Channel, channel_factor
 from painn_ase.trajectory.journal import JournaledFile
 from painn_ase.trajectory.typed import attribute, check_type
 from painn_ase.trajectory.writer import System
+from painn_ase.unit_names import KINDS
 from painn_ase.units import ase_time_to_fs
 
 __all__ = ["TrajectoryReader"]
@@ -43,8 +44,9 @@ class _Element:
     channel: Channel
     value: h5py.Dataset
     steps: NDArray[np.int64]
-    times: NDArray[np.float64]  # fs
-    factor: float  # file unit to ASE's
+    times: NDArray[np.float64] | None  # as in the file; None where it has steps alone
+    time_unit: str | None
+    unit: str | None
 
 
 class TrajectoryReader:
@@ -59,14 +61,23 @@ class TrajectoryReader:
     provenance : dict
         How the run was made, as far as the file says.
 
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    units : mapping of str to str, optional
+        Units of quantities, and of ``time``, for files that do not say them: ``{"positions":
+        "nm"}``.
+
     Raises
     ------
     TrajectoryError
         When the file is missing, truncated, or not H5MD.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, units: Mapping[str, str] | None = None) -> None:
         self.path = Path(path)
+        self._units = dict(units or {})
         self._raw: JournaledFile | None = None
         self._file: h5py.File | None = None
         with self._errors_named():
@@ -100,9 +111,32 @@ class TrajectoryReader:
         """Steps of the run at which `name` was recorded [n_frames]."""
         return np.array(self._element(name).steps)
 
+    def clock(self, name: str) -> tuple[NDArray[np.float64] | None, str | None]:
+        """Times of `name` as stored, and their unit; None for what the file does not say."""
+        element = self._element(name)
+        times = element.times
+        return (None if times is None else np.array(times)), element.time_unit
+
+    def stated_unit(self, name: str) -> str | None:
+        """The unit of `name` in the file; None where it does not say."""
+        return self._element(name).unit
+
     def times(self, name: str) -> NDArray[np.float64]:
-        """Times at which `name` was recorded, fs [n_frames]."""
-        return np.array(self._element(name).times)
+        """Times at which `name` was recorded, fs [n_frames].
+
+        Raises
+        ------
+        TrajectoryError
+            For a file without times, or without their unit.
+        """
+        element = self._element(name)
+        if element.times is None or element.time_unit is None:
+            missing = "times" if element.times is None else "the unit of its times"
+            raise TrajectoryError(
+                f"{self.path} does not say {missing}. Give the time between frames where you use "
+                "it (`timestep=`, or --timestep), or the unit (`units={'time': 'fs'}`)."
+            )
+        return element.times * self._to_fs(element)
 
     def timestep(self, name: str) -> float:
         """Time between frames of one quantity, fs.
@@ -112,7 +146,7 @@ class TrajectoryReader:
         TrajectoryError
             For fewer than two frames, or frames that are not equally spaced.
         """
-        times = self._element(name).times
+        times = self.times(name)
         if len(times) < 2:
             raise TrajectoryError(f"{self.path}: {name} has {len(times)} frame(s); needs two.")
         spacing = np.diff(times)
@@ -155,7 +189,8 @@ class TrajectoryReader:
             copies = self.system.n_replicas
             if copies is not None:
                 frames = frames.reshape(len(frames), copies, *self._frame_shape(element.channel))
-            return frames * element.factor if ase_units and element.factor != 1.0 else frames
+            factor = self._factor(element) if ase_units else 1.0
+            return frames * factor if factor != 1.0 else frames
 
     def blocks(
         self, name: str, n_frames: int | None = None, *, ase_units: bool = True
@@ -193,12 +228,15 @@ class TrajectoryReader:
         alpha = results.pop("polarizability", None)
         if alpha is not None:  # ASE's results know no polarizability; nine numbers survive extxyz
             atoms.info["polarizability"] = np.asarray(alpha).reshape(9)
+            atoms.info["polarizability_unit"] = KINDS["polarizability"].spellings[0]
         if results:
             if "energy" in results:
                 results["energy"] = float(results["energy"])
             atoms.calc = SinglePointCalculator(atoms, **results)
         atoms.info["step"] = step
-        atoms.info["time_fs"] = float(self._element("positions").times[index])
+        element = self._element("positions")
+        if element.times is not None and element.time_unit is not None:
+            atoms.info["time_fs"] = float(element.times[index]) * self._to_fs(element)
         return atoms
 
     def iterate_atoms(self, stride: int = 1) -> Iterator[Atoms]:
@@ -231,6 +269,28 @@ class TrajectoryReader:
                 f"{self.path} holds no {name}; it has {', '.join(self._elements) or 'nothing'}. "
                 "`painn-ase evaluate` can add dipoles, polarizabilities and fluxes."
             ) from None
+
+    def _to_fs(self, element: _Element) -> float:
+        where = f"{self.path}: times of {element.channel.name}"
+        return channel_factor(str(element.time_unit), "time", where) * ase_time_to_fs
+
+    def _factor(self, element: _Element) -> float:
+        """File unit to ASE's."""
+        name = element.channel.name
+        if element.unit is None:
+            raise TrajectoryError(
+                f"{self.path} does not say in which unit its {name} are. Say it "
+                f"(`units={{{name!r}: {element.channel.unit!r}}}`, --unit {name}=UNIT), or read "
+                "them as stored with `ase_units=False`."
+            )
+        return channel_factor(element.unit, name, f"{self.path}: {element.channel.path}")
+
+    def _unit_of(self, node: h5py.HLObject, name: str) -> str | None:
+        """The unit an HDF5 object names; some programs say ``units`` where H5MD says ``unit``."""
+        if name in self._units:
+            return self._units[name]
+        stated = attribute(node, "unit", attribute(node, "units"))
+        return (_text(stated).strip() or None) if stated is not None else None
 
     def _frame_at(self, name: str, step: int, replica: int) -> NDArray[np.float64] | None:
         """The frame of `name` at a step of the run; None where it was not recorded then."""
@@ -282,8 +342,12 @@ class TrajectoryReader:
         if box.get("edges", getlink=True) is not None and _group(box, "edges") is None:
             edges = _dataset(box, "edges")
             values = np.asarray(_whole(edges), dtype=np.float64)
-            unit = _text(attribute(edges, "unit", "Angstrom"))
-            values = values * unit_factor(unit, f"{self.path}: box/edges")
+            if (unit := self._unit_of(edges, "cell")) is None:
+                raise TrajectoryError(
+                    f"{self.path} does not say in which unit its box/edges are. Say it "
+                    "(`units={'cell': 'Angstrom'}`, --unit cell=UNIT)."
+                )
+            values = values * channel_factor(unit, "cell", f"{self.path}: box/edges")
             cell = np.diag(values) if values.shape == (3,) else values.reshape(3, 3)
         if not np.isfinite(cell).all():
             raise TrajectoryError(f"{self.path}: the cell is not finite.")
@@ -335,23 +399,22 @@ class TrajectoryReader:
                 f"{frame} for {n_atoms} atoms."
             )
         steps = _progression(group, "step", value.shape[0])
-        has_time = "time" in group
-        times = _progression(group, "time" if has_time else "step", value.shape[0])
-        if not ((np.abs(steps) < _LAST_STEP).all() and np.isfinite(times).all()):  # nor NaN
+        clock = _dataset(group, "time") if "time" in group else None
+        times = None if clock is None else _progression(group, "time", value.shape[0])
+        known = np.isfinite(times).all() if times is not None else True  # nor NaN
+        if not ((np.abs(steps) < _LAST_STEP).all() and known):
             raise TrajectoryError(f"{self.path}: steps or times of {channel.path} are not numbers.")
         steps = steps.astype(np.int64)
-        unit = _text(attribute(_dataset(group, "time"), "unit", "fs")) if has_time else "fs"
-        n = min(value.shape[0], len(steps), len(times))
+        n = min(value.shape[0], len(steps), len(steps) if times is None else len(times))
         if np.any(np.diff(steps[:n]) <= 0):
             raise TrajectoryError(f"{self.path}: steps of {channel.path} do not ascend.")
         return _Element(
             channel=channel,
             value=value,
             steps=steps[:n],
-            times=times[:n].astype(np.float64) * unit_factor(unit, channel.path) * ase_time_to_fs,
-            factor=unit_factor(
-                _text(attribute(value, "unit", channel.unit)), f"{self.path}: {channel.path}"
-            ),
+            times=None if times is None else times[:n].astype(np.float64),
+            time_unit=None if clock is None else self._unit_of(clock, "time"),
+            unit=self._unit_of(value, channel.name),
         )
 
     @contextmanager

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from painn_ase._version import __version__
 from painn_ase.errors import TrajectoryError
-from painn_ase.trajectory.channels import Channel, channel_named, unit_factor
+from painn_ase.trajectory.channels import Channel, channel_factor, channel_named
 from painn_ase.trajectory.journal import JournaledFile, journal_path
 from painn_ase.trajectory.typed import attribute
 
@@ -337,7 +337,7 @@ class TrajectoryWriter:
         for channel in stream.channels:
             dataset = self._file[channel.path]["value"]
             dataset.resize(start + n, axis=0)
-            scale = unit_factor(str(attribute(dataset, "unit")), channel.name)
+            scale = channel_factor(str(attribute(dataset, "unit")), channel.name, channel.path)
             dataset[start:] = np.stack(stream.frames[channel.name]) / scale
         stream.steps.clear()
         stream.times.clear()

@@ -1,0 +1,138 @@
+"""Time series from any file: which reader, and what the user says beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from painn_ase.errors import TrajectoryError
+from painn_ase.trajectory.ase_frames import raw_of_frames
+from painn_ase.trajectory.frames import HDF5_SUFFIXES
+from painn_ase.trajectory.h5md_series import raw_of_h5md
+from painn_ase.trajectory.keys import check_keys
+from painn_ase.trajectory.raw import RawSeries
+from painn_ase.trajectory.series import SPECTRAL, TimeSeries
+from painn_ase.trajectory.settle import SeriesOptions, settle
+from painn_ase.trajectory.tables import raw_of_npz, raw_of_table
+
+__all__ = ["read_raw", "read_time_series"]
+
+_TABLES = (".npy", ".csv", ".txt", ".dat")
+_SPECTRA = (".jdx", ".dx", ".jcamp")
+
+
+def read_time_series(
+    path: str | Path,
+    *,
+    timestep: float | None = None,
+    quantity: str | None = None,
+    quantities: Collection[str] = tuple(SPECTRAL),
+    dipole_unit: str | None = None,
+    polarizability_unit: str | None = None,
+    units: Mapping[str, str] | None = None,
+    keys: Mapping[str, str] | None = None,
+    temperature: float | None = None,
+    temperature_reason: str | None = None,
+    volume: float | None = None,
+    molecule: bool | None = None,
+    axes: str | None = None,
+) -> TimeSeries:
+    """Dipoles, polarizabilities and their fluxes along a run, checked, with units and origins.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.h5``, ``.h5md``, ``.hdf5``; ``.traj``; ``.xyz``, ``.extxyz``; ``.npz`` with arrays named
+        ``dipole``, ``polarizability``, ``dipole_flux``, ``polarizability_flux``, ``timestep``;
+        ``.npy`` or text with 3 or 9 columns, after columns of steps and times where there are some.
+    timestep : float, optional
+        Time between frames, fs: wins over what the file says.
+    quantity : str, optional
+        What the numbers of a plain file are; by default the dipole for 3 columns and the
+        polarizability for 9.
+    quantities : collection of str
+        What to read; besides the four of spectra ``velocities`` and ``positions``.
+    dipole_unit, polarizability_unit : str, optional
+        In the file, as people type it (``Debye``, ``e*Å``, ``a.u.``, ``Å³``): needed where the file
+        does not say. Fluxes are these per fs.
+    units : mapping of str to str, optional
+        The same for any quantity, and for ``time``.
+    keys : mapping of str to str, optional
+        Quantity → key, column or columns (``"2,3,4"``) of the file.
+    temperature : float, optional
+        Of the run, K.
+    temperature_reason : str, optional
+        Why that is not the temperature the file says.
+    volume : float, optional
+        Of the bulk's cell, Å³, where the file does not say.
+    molecule : bool, optional
+        True for one molecule whatever box it is in, False for the bulk of its box.
+    axes : {"runs", "molecules"}, optional
+        What the additional axis of an array is.
+
+    Raises
+    ------
+    TrajectoryError
+        For files that are missing, truncated, foreign or a spectrum; and where the time step, a
+        unit or a meaning is not known: the message says how to give it.
+    """
+    if quantity is not None and quantity not in SPECTRAL:
+        raise TrajectoryError(f"{quantity!r} is not one of {', '.join(SPECTRAL)}.")
+    known = {"dipole": dipole_unit, "polarizability": polarizability_unit}
+    options = SeriesOptions(
+        timestep=timestep,
+        units={**{k: v for k, v in known.items() if v is not None}, **(units or {})},
+        keys=dict(keys or {}),
+        temperature=temperature,
+        temperature_reason=temperature_reason,
+        volume=volume,
+        molecule=molecule,
+        axes=axes,
+    )
+    return settle(read_raw(path, options, quantity=quantity, quantities=quantities), options)
+
+
+def read_raw(
+    path: str | Path,
+    options: SeriesOptions | None = None,
+    *,
+    quantity: str | None = None,
+    quantities: Collection[str] = tuple(SPECTRAL),
+) -> RawSeries:
+    """What a file says of a run, as it says it.
+
+    Raises
+    ------
+    TrajectoryError
+        For files that are missing, truncated, foreign or a spectrum.
+    """
+    path, options = Path(path), options or SeriesOptions()
+    if not path.is_file():
+        raise TrajectoryError(f"{path} does not exist. Check the path.")
+    check_keys(options.keys, (*SPECTRAL, "time", "step"))
+    suffix = path.suffix.lower()
+    if suffix in _SPECTRA:
+        raise TrajectoryError(
+            f"{path} is a spectrum, not a trajectory. Draw it with `painn-ase plot {path.name}`."
+        )
+    if suffix in HDF5_SUFFIXES:
+        _refuse(options, path, "keys", "axes")
+        return raw_of_h5md(path, quantities)
+    if suffix == ".npz":
+        return raw_of_npz(path, options.keys, options.axes)
+    if suffix in _TABLES:
+        if suffix != ".npy":
+            _refuse(options, path, "axes")
+        return raw_of_table(path, options.keys, quantity, options.axes)
+    _refuse(options, path, "axes")
+    return raw_of_frames(path, options.keys, quantities)
+
+
+def _refuse(options: SeriesOptions, path: Path, *names: str) -> None:
+    """Refuse options that mean nothing for a format, rather than ignore them."""
+    for name in names:
+        if getattr(options, name):
+            raise TrajectoryError(
+                f"{path}: {name} mean nothing for this kind of file, where each quantity has its "
+                "place. Leave them out."
+            )
