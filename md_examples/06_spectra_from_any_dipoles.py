@@ -60,7 +60,8 @@ from painn_ase.spectra import load_spectrum, save_spectrum
 from painn_ase.trajectory import read_time_series
 
 np.savez("dipoles.npz", dipole=dipoles[0], timestep=timestep)
-series = read_time_series("dipoles.npz")
+series = read_time_series("dipoles.npz", dipole_unit="e*Angstrom", temperature=temperature)
+print(series.summary)
 save_spectrum(spectrum, "two_bands.csv")
 again = load_spectrum("two_bands.csv")
 print(f"read {len(series.dipole)} frames {series.timestep} fs apart, and {len(again)} wavenumbers")

@@ -67,12 +67,11 @@ def spectrum(
     descending: bool = typer.Option(
         False, "--descending", help="High wavenumbers on the left, as on a spectrometer."
     ),
-    dipole_unit: str = typer.Option(
-        "e_angstrom", help="Of a trajectory without units: e_angstrom, debye, e_bohr."
+    dipole_unit: str | None = typer.Option(
+        None, help="Of a trajectory that does not say: e*Å, Debye, a.u. …"
     ),
-    polarizability_unit: str = typer.Option(
-        "e2_angstrom2_per_ev",
-        help="Of a trajectory without units: e2_angstrom2_per_ev, angstrom3, bohr3.",
+    polarizability_unit: str | None = typer.Option(
+        None, help="Of a trajectory that does not say: Å^3, a.u., e^2*Å^2/eV …"
     ),
     charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.ase_frames import raw_of_frames
+from painn_ase.trajectory.charges import add_dipole_of_charges, parse_charges
+from painn_ase.trajectory.formats import read_foreign
 from painn_ase.trajectory.frames import HDF5_SUFFIXES
 from painn_ase.trajectory.h5md_series import raw_of_h5md
 from painn_ase.trajectory.keys import check_keys
@@ -36,6 +38,7 @@ def read_time_series(
     volume: float | None = None,
     molecule: bool | None = None,
     axes: str | None = None,
+    charges: Mapping[str, float] | str | Path | None = None,
 ) -> TimeSeries:
     """Dipoles, polarizabilities and their fluxes along a run, checked, with units and origins.
 
@@ -69,6 +72,9 @@ def read_time_series(
         True for one molecule whatever box it is in, False for the bulk of its box.
     axes : {"runs", "molecules"}, optional
         What the additional axis of an array is.
+    charges : mapping of str to float, str or Path, optional
+        Point charges by element or type of the file (``{"O": -0.82, "H": 0.41}``, or the text
+        ``O=-0.82,H=0.41``), or a file of Born charges: the dipole is made of them.
 
     Raises
     ------
@@ -88,8 +94,10 @@ def read_time_series(
         volume=volume,
         molecule=molecule,
         axes=axes,
+        charges=parse_charges(charges) if isinstance(charges, str) else charges,
     )
-    return settle(read_raw(path, options, quantity=quantity, quantities=quantities), options)
+    raw = read_raw(path, options, quantity=quantity, quantities=quantities)
+    return settle(raw, options, quantities)
 
 
 def read_raw(
@@ -115,9 +123,25 @@ def read_raw(
         raise TrajectoryError(
             f"{path} is a spectrum, not a trajectory. Draw it with `painn-ase plot {path.name}`."
         )
+    if options.charges is not None:
+        quantities = (*quantities, "positions", "velocities")
+    raw = _read(path, options, quantity, quantities)
+    if options.charges is not None or ("charges" in raw.channels and "dipole" not in raw.channels):
+        return add_dipole_of_charges(raw, options.charges)
+    return raw
+
+
+def _read(
+    path: Path, options: SeriesOptions, quantity: str | None, quantities: Collection[str]
+) -> RawSeries:
+    """What the reader of the file's format says."""
+    suffix = path.suffix.lower()
     if suffix in HDF5_SUFFIXES:
         _refuse(options, path, "keys", "axes")
         return raw_of_h5md(path, quantities)
+    if (raw := read_foreign(path, options.keys)) is not None:
+        _refuse(options, path, "axes")
+        return raw
     if suffix == ".npz":
         return raw_of_npz(path, options.keys, options.axes)
     if suffix in _TABLES:

@@ -8,8 +8,9 @@ differently, is said so or refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ class SeriesOptions:
     axes : str or None
         What the first axis of a three-dimensional array counts: ``"runs"`` or ``"molecules"``
         (second axis).
+    charges : mapping of str to float, path or None
+        Point charges by element or type, e, or a file of Born charges: the dipole is theirs.
     """
 
     timestep: float | None = None
@@ -73,6 +76,7 @@ class SeriesOptions:
     volume: float | None = None
     molecule: bool | None = None
     axes: str | None = None
+    charges: Mapping[str, float] | Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("temperature", "volume"):
@@ -88,8 +92,12 @@ class SeriesOptions:
                 )
 
 
-def settle(raw: RawSeries, options: SeriesOptions | None = None) -> TimeSeries:
-    """The checked time series of a file.
+def settle(
+    raw: RawSeries,
+    options: SeriesOptions | None = None,
+    quantities: Collection[str] = tuple(SPECTRAL),
+) -> TimeSeries:
+    """The checked time series of what a file holds of some quantities.
 
     Raises
     ------
@@ -97,12 +105,13 @@ def settle(raw: RawSeries, options: SeriesOptions | None = None) -> TimeSeries:
         When something is missing (the message says how to give it), contradicts, or is not finite.
     """
     options = options or SeriesOptions()
-    named = {n: c for n, c in raw.channels.items() if n in _TAILS}
+    named = {n: c for n, c in raw.channels.items() if n in _TAILS and n in quantities}
     if not named:
         held = ", ".join(dict.fromkeys((*raw.channels, *raw.available))) or "nothing"
         raise TrajectoryError(
-            f"{raw.source} holds {held}, but none of {', '.join(SPECTRAL)}. Name the key or column "
-            "(`--key dipole=…`, `keys=` in Python), or let a model add them: `painn-ase evaluate`."
+            f"{raw.source} holds {held}, but none of {', '.join(quantities)}. Name the key or "
+            "column (`--key dipole=…`, `keys=` in Python), or let a model "
+            "add them: `painn-ase evaluate`."
         )
     shaped = {n: _shaped(raw, n, c.values) for n, c in named.items()}
     n_frames = _common_length(raw, shaped)

@@ -382,7 +382,13 @@ def _training_npz(folder: Path) -> list[Path]:
 def _read_series(path: Path) -> object:
     from painn_ase.trajectory import read_time_series
 
-    return read_time_series(path, timestep=0.5)
+    return read_time_series(
+        path,
+        timestep=0.5,
+        dipole_unit="e*Å",
+        polarizability_unit="Å^3",
+        axes="runs" if path.suffix in (".npz", ".npy") else None,
+    )
 
 
 def _read_labels(path: Path) -> object:

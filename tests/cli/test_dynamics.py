@@ -256,6 +256,7 @@ def test_a_users_traj_becomes_infrared_and_raman_by_one_command(tmp_path: Path, 
         else:
             atoms.info["dipole"] = dipole
         atoms.info["polarizability"] = np.diag([0.2, 0.2, 0.3 + slope * wave])
+        atoms.info["polarizability_unit"] = "e^2*Å^2/eV"
         frames.append(atoms)
     ase.io.write(tmp_path / "run.traj", frames)
     words = ["spectrum", tmp_path / "run.traj", "--timestep", step, "-T", kelvin]
@@ -290,7 +291,8 @@ def test_spectra_of_a_trajectory_go_into_a_folder_of_its_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("dipoles.npy", np.random.default_rng(0).normal(size=(400, 3)))
-    _run("spectrum", "dipoles.npy", "--timestep", 1, "-T", 300, "--resolution", 1000)
+    words = ("spectrum", "dipoles.npy", "--timestep", 1, "-T", 300, "--resolution", 1000)
+    _run(*words, "--dipole-unit", "Debye")
     assert (tmp_path / "dipoles_spectrum" / "infrared.csv").exists()
 
 

@@ -37,12 +37,17 @@ def _frames():
 def test_dipoles_of_an_ase_run(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"run{suffix}"
     ase.io.write(path, list(_frames()))
-    series = read_time_series(path, timestep=0.5)
+    series = read_time_series(path, timestep=0.5, polarizability_unit="e^2*Å^2/eV")
     np.testing.assert_allclose(series.dipole, DIPOLES, atol=1e-7)
     np.testing.assert_allclose(series.polarizability, TENSORS, atol=1e-7)
     assert series.timestep == 0.5
+    assert "dipole in e*Angstrom (from key 'dipole', ASE's convention)" in series.summary
     with pytest.raises(TrajectoryError, match="timestep"):
-        read_time_series(path)
+        read_time_series(path, polarizability_unit="Å^3")
+    with pytest.raises(
+        TrajectoryError, match=r"polarizability.*--polarizability-unit.*Angstrom\^3"
+    ):
+        read_time_series(path, timestep=0.5)
 
 
 def test_plain_tables(tmp_path: Path) -> None:
@@ -51,12 +56,19 @@ def test_plain_tables(tmp_path: Path) -> None:
     times = np.arange(7)[:, None] * 0.5
     np.savetxt(tmp_path / "a.txt", np.hstack([times, TENSORS.reshape(7, 9)]))
     np.savez(tmp_path / "b.npz", dipole_flux=DIPOLES, polarizability=TENSORS, timestep=0.25)
-    np.testing.assert_allclose(read_time_series(tmp_path / "d.npy", timestep=1).dipole, DIPOLES)
-    np.testing.assert_allclose(read_time_series(tmp_path / "d.csv", timestep=1).dipole, DIPOLES)
-    tensors = read_time_series(tmp_path / "a.txt")
+    for name in ("d.npy", "d.csv"):
+        with pytest.raises(TrajectoryError, match=r"unit its dipole.*--dipole-unit.*Debye"):
+            read_time_series(tmp_path / name, timestep=1)
+        series = read_time_series(tmp_path / name, timestep=1, dipole_unit="e*Å")
+        np.testing.assert_allclose(series.dipole, DIPOLES)
+    tensors = read_time_series(
+        tmp_path / "a.txt", units={"time": "fs"}, polarizability_unit="e2_angstrom2_per_ev"
+    )
     assert tensors.timestep == pytest.approx(0.5)
     np.testing.assert_allclose(tensors.polarizability, TENSORS)
-    both = read_time_series(tmp_path / "b.npz")
+    both = read_time_series(
+        tmp_path / "b.npz", dipole_unit="e_angstrom", polarizability_unit="angstrom3"
+    )
     assert both.timestep == 0.25
     np.testing.assert_allclose(both.dipole_flux, DIPOLES * units.ase_time_to_fs)
 
