@@ -34,12 +34,14 @@ print(compare_with_ase(water, modes, displacement=1e-3).table())
 # %%
 from pathlib import Path
 
-from painn_ase.plotting import new_figure, plot_spectrum, plot_sticks
+from painn_ase.plotting import Panel, draw_panels
+from painn_ase.spectra import harmonic_lines
 
-figure, (top, bottom) = new_figure(2)
-plot_spectrum(top, modes.infrared_spectrum(fwhm=20), direction="descending")
-plot_sticks(top, modes.infrared_sticks())
-plot_spectrum(bottom, modes.raman_spectrum(fwhm=20, temperature=300), direction="descending")
-plot_sticks(bottom, modes.raman_sticks())
+spectra = {
+    "infrared": modes.infrared_spectrum(fwhm=20),
+    "Raman": modes.raman_spectrum(fwhm=20, temperature=300),
+}
+panels = [Panel([(s, name)], sticks=harmonic_lines(modes, s)) for name, s in spectra.items()]
+figure = draw_panels(panels, direction="descending", peaks=True)
 figure.savefig("normal_modes.png", dpi=150)
 Path("mode_1.xyz").write_text(modes.animation(0))

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from painn_ase._version import __version__
 from painn_ase.plotting import (
+    Panel,
+    draw_panels,
     new_figure,
     plot_energy_drift,
-    plot_experiment,
-    plot_spectrum,
-    plot_sticks,
     plot_temperature,
 )
 from painn_ase.spec import to_dict
-from painn_ase.spectra import Spectrum, save_spectrum
+from painn_ase.spectra import Spectrum, harmonic_lines, save_spectrum
 from painn_ase.trajectory import TrajectoryReader
 from painn_ase.workflow import Outcome
 
@@ -82,28 +81,16 @@ def draw_spectra(
 ) -> None:
     """Infrared and Raman with error band and harmonic sticks, as a picture at `path`."""
     panels = [
-        (name, spectrum)
+        Panel(
+            [(spectrum, "dynamics")],
+            title=f"{_subscripts(outcome.formula)}: {_TITLES[name]}",
+            sticks=_sticks(outcome, name, spectrum),
+            experiment=experiment if name == "infrared" else None,
+        )
         for name, spectrum in (("infrared", outcome.infrared), ("raman", outcome.raman))
         if spectrum is not None
     ]
-    figure, axes = new_figure(len(panels), width=7.2)
-    for ax, (name, spectrum) in zip(axes, panels, strict=True):
-        limits = _shown(outcome, spectrum)
-        plot_spectrum(
-            ax,
-            spectrum,
-            label=f"dynamics, {outcome.temperature:.0f} K",
-            range_invcm=limits,
-            direction="descending" if descending else "ascending",
-        )
-        if experiment is not None and name == "infrared":
-            plot_experiment(ax, experiment, match=spectrum)
-        sticks = _sticks(outcome, name)
-        if sticks is not None:
-            plot_sticks(ax, sticks)
-        title = f"{_subscripts(outcome.formula)}: {_TITLES[name]}"
-        ax.set_title(title, fontsize="medium", loc="left", pad=14)
-        ax.legend(frameon=False, fontsize="small")
+    figure = draw_panels(panels, direction="descending" if descending else "ascending", width=7.2)
     figure.savefig(path, dpi=150)
 
 
@@ -121,26 +108,16 @@ def draw_run(outcome: Outcome, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _shown(outcome: Outcome, spectrum: Spectrum) -> tuple[float, float] | None:
-    """Up to a little beyond the highest mode; what the plot chooses where there are no modes."""
-    if outcome.modes is None:
-        return None
-    highest = float(outcome.modes.frequencies[-1])
-    return 0.0, min(
-        float(np.ceil((highest + 250.0) / 250.0) * 250.0), float(spectrum.frequency[-1])
-    )
-
-
 def _subscripts(formula: str) -> str:
     """A chemical formula with its numbers lowered, for matplotlib."""
     return re.sub(r"(\d+)", r"$_{\1}$", formula)
 
 
-def _sticks(outcome: Outcome, name: str) -> NDArray[np.float64] | None:
+def _sticks(outcome: Outcome, name: str, spectrum: Spectrum) -> NDArray[np.float64] | None:
     modes = outcome.modes
     if modes is None or getattr(modes, name) is None:
         return None
-    return modes.infrared_sticks() if name == "infrared" else modes.raman_sticks()
+    return harmonic_lines(modes, spectrum)
 
 
 # -- words -----------------------------------------------------------------------------------------

@@ -154,27 +154,26 @@ def write_all(
     """Modes, structure, spectra, picture and animations into `folder`; says what was written."""
     from ase.io import write
 
-    from painn_ase.plotting import new_figure, plot_spectrum, plot_sticks
-    from painn_ase.spectra import save_spectrum
+    from painn_ase.plotting import Panel, draw_panels
+    from painn_ase.spectra import harmonic_lines, save_spectrum
 
     folder.mkdir(parents=True, exist_ok=True)
     result.save(folder / "modes.json")
     (folder / "modes.txt").write_text(result.table(), encoding="utf-8")
     write(folder / "relaxed.xyz", atoms, format="extxyz", columns=["symbols", "positions"])
-    drawn = []
+    drawn = {}
     if result.infrared is not None:
-        drawn.append(("infrared", result.infrared_spectrum(fwhm), result.infrared_sticks()))
+        drawn["infrared"] = result.infrared_spectrum(fwhm)
     if result.raman is not None:
-        raman = result.raman_spectrum(fwhm, temperature=temperature)
-        drawn.append(("raman", raman, result.raman_sticks()))
-    for name, spectrum, _ in drawn:
+        drawn["raman"] = result.raman_spectrum(fwhm, temperature=temperature)
+    for name, spectrum in drawn.items():
         save_spectrum(spectrum, folder / f"{name}.csv")
     if drawn:
-        figure, axes = new_figure(len(drawn))
-        for ax, (_, spectrum, sticks) in zip(axes, drawn, strict=True):
-            plot_spectrum(ax, spectrum)
-            plot_sticks(ax, sticks)
-        figure.savefig(folder / "spectra.png", dpi=150)
+        panels = [
+            Panel([(spectrum, name)], sticks=harmonic_lines(result, spectrum))
+            for name, spectrum in drawn.items()
+        ]
+        draw_panels(panels).savefig(folder / "spectra.png", dpi=150)
     if animate:
         for mode in range(len(result.frequencies)):
             path = folder / f"mode_{mode + 1:02d}.xyz"

@@ -13,7 +13,6 @@ from painn_ase.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["draw_run", "draw_spectra", "plot"]
 
 RUN_SUFFIXES = (".h5", ".hdf5", ".h5md")
-#: Colours of several spectra in one panel, told apart by readers who see fewer colours too.
-COLOURS = ("#0b4f8a", "#d1495b", "#2e8b57", "#8a5a00", "#6a4c93", "#555555")
 
 
 def plot(
@@ -39,11 +36,22 @@ def plot(
         None, "--label", "-l", help="Legend text, once for each file; by default its name."
     ),
     sticks: Path | None = typer.Option(
-        None, help="Harmonic lines below the spectrum, from `modes.json` of `painn-ase harmonic`."
+        None,
+        help="Harmonic lines below the spectra and on their scale, from `modes.json` of `painn-ase "
+        "harmonic`.",
     ),
     experiment: Path | None = typer.Option(
-        None, help="Experiment (JCAMP-DX or CSV), scaled to the first spectrum's area."
+        None,
+        help="Experiment (JCAMP-DX or CSV; absorbance, transmittance or absorptance over "
+        "wavenumbers or wavelengths, as headed), scaled to the spectrum's area.",
     ),
+    scale: float = typer.Option(
+        1.0, "--scale", help="Factor on the wavenumbers of spectra and sticks."
+    ),
+    shift: float = typer.Option(
+        0.0, "--shift", help="Added to the wavenumbers of spectra and sticks, cm⁻¹."
+    ),
+    peaks: bool = typer.Option(False, "--peaks", help="Write the bands' wavenumbers above them."),
     low: float | None = typer.Option(None, "--from", help="Lowest wavenumber shown, cm⁻¹."),
     high: float | None = typer.Option(None, "--to", help="Highest wavenumber shown, cm⁻¹."),
     descending: bool = typer.Option(
@@ -76,9 +84,12 @@ def plot(
             labels,
             sticks=sticks,
             experiment=experiment,
+            scale=scale,
+            shift=shift,
             limits=(low, high),
             descending=descending,
             transmittance=transmittance,
+            peaks=peaks,
         )
     save_figure(figure, output, dpi)
     typer.echo(f"written: {output}")
@@ -90,89 +101,58 @@ def draw_spectra(
     *,
     sticks: Path | None = None,
     experiment: Path | None = None,
+    scale: float = 1.0,
+    shift: float = 0.0,
     limits: tuple[float | None, float | None] = (None, None),
     descending: bool = False,
     transmittance: bool = False,
+    peaks: bool = False,
 ) -> Figure:
-    """One panel for each unit among the spectra; sticks and experiment go into the first."""
-    from painn_ase.plotting import new_figure, plot_experiment, plot_sticks
+    """One panel for each unit among the spectra, with the sticks and experiment of its kind."""
+    from painn_ase.plotting import Panel, draw_panels
     from painn_ase.spectra import load_spectrum
 
-    spectra = [load_spectrum(f) for f in files]
+    spectra = [_moved(load_spectrum(f), scale, shift) for f in files]
     texts = labels or [f.stem for f in files]
     units = list(dict.fromkeys(s.unit for s in spectra))
-    figure, axes = new_figure(len(units))
-    shown = _limits(spectra, limits)
-    for unit, ax in zip(units, axes, strict=True):
-        members = [k for k, s in enumerate(spectra) if s.unit == unit]
-        for colour, k in enumerate(members):
-            _draw_one(
-                ax,
-                spectra[k],
-                texts[k] if len(spectra) > 1 or labels else None,
-                COLOURS[colour % len(COLOURS)],
-                shown,
-                descending,
-                transmittance,
-            )
-    first = spectra[0]
-    if experiment is not None:
-        if transmittance:
-            raise DataError("--experiment needs an absorption axis: leave --transmittance out.")
-        plot_experiment(axes[0], experiment, match=first)
-    if sticks is not None:
-        plot_sticks(axes[0], _read_sticks(sticks, first))
-    for ax in axes:
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(frameon=False, fontsize="small")
-    return figure
-
-
-def _draw_one(
-    ax: Axes,
-    spectrum: Spectrum,
-    text: str | None,
-    colour: str,
-    shown: tuple[float, float] | None,
-    descending: bool,
-    transmittance: bool,
-) -> None:
-    from painn_ase.plotting import plot_spectrum, plot_transmittance
-
-    if transmittance:
-        plot_transmittance(ax, spectrum, label=text, color=colour, range_invcm=shown)
-    else:
-        plot_spectrum(
-            ax,
-            spectrum,
-            label=text,
-            color=colour,
-            range_invcm=shown,
-            direction="descending" if descending else "ascending",
+    measured = None if experiment is None else load_spectrum(experiment)
+    panels = []
+    for unit in units:
+        curves = [(s, t) for s, t in zip(spectra, texts, strict=True) if s.unit == unit]
+        first = curves[0][0]
+        lines = None if sticks is None else _read_sticks(sticks, first, scale, shift)
+        beside = measured is not None and (
+            len(units) == 1 or _is_raman(measured) == _is_raman(first)
         )
+        panels.append(Panel(curves, sticks=lines, experiment=measured if beside else None))
+    if measured is not None and not any(p.experiment for p in panels):
+        raise DataError(f"{experiment} ({measured.quantity}) fits none of the spectra drawn.")
+    return draw_panels(
+        panels,
+        limits=limits,
+        direction="descending" if descending or transmittance else "ascending",
+        transmittance=transmittance,
+        peaks=peaks,
+    )
 
 
-def _limits(
-    spectra: Sequence[Spectrum], limits: tuple[float | None, float | None]
-) -> tuple[float, float] | None:
-    """The range asked for, filled up from what the spectra cover; None if nothing was asked."""
-    low, high = limits
-    if low is None and high is None:
-        return None
-    low = min(float(s.frequency[0]) for s in spectra) if low is None else low
-    high = max(float(s.frequency[-1]) for s in spectra) if high is None else high
-    if not low < high:
-        raise DataError(f"the range from {low:g} to {high:g} cm⁻¹ is empty.")
-    return low, high
+def _moved(spectrum: Spectrum, scale: float, shift: float) -> Spectrum:
+    """A spectrum with its wavenumbers times ``scale``, plus ``shift``."""
+    spectrum = spectrum if scale == 1.0 else spectrum.scaled_frequencies(scale)
+    return spectrum if shift == 0.0 else spectrum.shifted(shift)
 
 
-def _read_sticks(path: Path, spectrum: Spectrum) -> NDArray[np.float64]:
-    """Raman sticks for a Raman spectrum, infrared ones otherwise."""
-    from painn_ase.spectra import HarmonicResult
+def _is_raman(spectrum: Spectrum) -> bool:
+    return "raman" in f"{spectrum.quantity} {spectrum.unit}".lower()
 
-    result = HarmonicResult.load(path)
-    raman = "raman" in spectrum.quantity.lower()
-    return result.raman_sticks() if raman else result.infrared_sticks()
+
+def _read_sticks(path: Path, spectrum: Spectrum, scale: float, shift: float) -> NDArray[np.float64]:
+    """Harmonic lines on the scale of a spectrum, moved as its wavenumbers are."""
+    from painn_ase.spectra import HarmonicResult, harmonic_lines
+
+    lines = harmonic_lines(HarmonicResult.load(path), spectrum)
+    lines[:, 0] = scale * lines[:, 0] + shift
+    return lines
 
 
 def draw_run(path: Path, target: float | None = None) -> Figure:

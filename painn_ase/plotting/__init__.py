@@ -4,6 +4,7 @@ Every function draws into the Axes it is given and returns it; none touches pypl
 work in scripts, notebooks and servers alike. :func:`new_figure` makes a figure without pyplot.
 """
 
+from painn_ase.plotting.panels import Panel, draw_panels, label_peaks
 from painn_ase.plotting.parity import plot_parity
 from painn_ase.plotting.runs import plot_energy_drift, plot_temperature
 from painn_ase.plotting.spectra import (
@@ -15,6 +16,9 @@ from painn_ase.plotting.spectra import (
 )
 
 __all__ = [
+    "Panel",
+    "draw_panels",
+    "label_peaks",
     "new_figure",
     "plot_energy_drift",
     "plot_experiment",

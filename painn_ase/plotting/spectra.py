@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from painn_ase.errors import DataError
+from painn_ase.plotting.curves import shown_range, smooth_curve
 from painn_ase.spectra import Spectrum, load_spectrum
 from painn_ase.spectra.foreign import as_absorbance
 
 __all__ = [
+    "Direction",
     "new_figure",
     "plot_experiment",
     "plot_spectrum",
@@ -36,8 +38,10 @@ _UNIT_LABELS = {
     "angstrom^4/amu/cm^-1": "Raman activity\n/ Å$^4$ amu$^{-1}$ cm",
     "modes/cm^-1": "density of states\n/ modes cm",
 }
-#: share of the height below the baseline where the sticks hang
-_STICK_STRIP = 0.24
+#: the longest stick, as a share of the height above the baseline
+_LONGEST_STICK = 0.45
+#: height of a line of unit area and unit width
+_PEAK_OF_UNIT_LINE = {"gaussian": 2.0 * np.sqrt(np.log(2.0) / np.pi), "lorentzian": 2.0 / np.pi}
 
 
 def new_figure(
@@ -76,56 +80,83 @@ def plot_spectrum(
     scale : float
         Multiplies what is drawn, for comparison with another scale.
     """
-    low, high = _shown_range(spectrum, range_invcm)
-    part = spectrum.cropped(low, high)
-    intensity = part.intensity * scale
-    top = float(intensity.max())
-    if error_band and part.error is not None:
-        half = 2.0 * part.error * abs(scale)
+    low, high = range_invcm if range_invcm is not None else shown_range(spectrum)
+    low, high = sorted((float(low), float(high)))
+    first = not ax.get_lines()
+    frequency, intensity, error = smooth_curve(spectrum, low, high)
+    intensity = intensity * scale
+    top = _height(intensity)
+    if error_band and error is not None:
+        half = 2.0 * error * abs(scale)
         # a wild error bar may leave the panel; it must not flatten the spectrum
-        top = min(float(np.max(intensity + half)), 1.5 * top)
+        top = min(_height(intensity + half), 1.5 * top)
         ax.fill_between(
-            part.frequency, intensity - half, intensity + half, color=color, alpha=0.22, linewidth=0
+            frequency, intensity - half, intensity + half, color=color, alpha=0.22, linewidth=0
         )
-    ax.plot(part.frequency, intensity, color=color, linewidth=1.1, label=label)
+    ax.plot(frequency, intensity, color=color, linewidth=1.1, label=label)
     ax.set_ylabel(_UNIT_LABELS.get(spectrum.unit, f"{spectrum.quantity} / {spectrum.unit}"))
     _dress(ax, (low, high), direction)
-    _make_room(ax, float(intensity.min()), top, first=len(ax.get_lines()) == 1)
+    _make_room(ax, float(intensity.min()), top, first=first)
     return ax
+
+
+def _height(intensity: Array) -> float:
+    """The highest value, leaving out a wing that falls from the low edge where a band stands."""
+    rise = int(np.argmax(np.diff(intensity) >= 0.0)) if len(intensity) > 1 else 0
+    bands = intensity[rise:]
+    falls_throughout = rise == 0 or bands.size < 2
+    return float(intensity.max() if falls_throughout else max(bands.max(), 0.1 * intensity.max()))
 
 
 def plot_sticks(
     ax: Axes,
     sticks: ArrayLike,
     *,
+    fwhm: float | None = None,
+    line_shape: str = "gaussian",
     label: str | None = "harmonic",
     color: str = COLOURS["sticks"],
 ) -> Axes:
-    """Harmonic lines (n_modes, 2) hanging from the baseline of a spectrum already drawn.
+    """Harmonic lines (n_modes, 2) hanging from the baseline of a spectrum already drawn, last.
 
-    Draw them last. A stick is an area and the curve a density, so only the sticks' heights among
-    themselves mean something: the tallest fills the strip that is opened below the spectrum.
+    With ``fwhm``, cm⁻¹, and areas in the spectrum's unit times cm⁻¹, as
+    :func:`painn_ase.spectra.harmonic_lines` gives them, a stick is as long as a line of its area is
+    high in that spectrum; sticks too long for the panel are all divided by a number that the legend
+    states. Without ``fwhm`` the tallest fills the strip, and the legend says "relative".
     """
     values = np.asarray(sticks, dtype=np.float64).reshape(-1, 2)
     low, high = sorted(ax.get_xlim())
     inside = values[(values[:, 0] >= low) & (values[:, 0] <= high)]
     tallest = float(inside[:, 1].max(initial=0.0))
     top = ax.get_ylim()[1]
-    depth = _STICK_STRIP * top / (1.0 - _STICK_STRIP)
-    if tallest > 0.0 and top > 0.0:
-        ax.vlines(
-            inside[:, 0],
-            -0.92 * depth * inside[:, 1] / tallest,
-            0.0,
-            color=color,
-            linewidth=1.5,
-            label=label or "",
-        )
-        ax.axhline(0.0, color="#999999", linewidth=0.6, zorder=0.5)
-        ax.set_ylim(-depth, top)
-        # the strip has no scale of its own
-        ax.set_yticks([tick for tick in ax.get_yticks() if 0.0 <= tick <= top])
+    if tallest <= 0.0 or top <= 0.0:
+        return ax
+    longest = _LONGEST_STICK * top
+    if fwhm is None:
+        length, remark = longest / tallest, "relative"
+    else:
+        if line_shape not in _PEAK_OF_UNIT_LINE:
+            known = ", ".join(_PEAK_OF_UNIT_LINE)
+            raise DataError(f"unknown line shape {line_shape!r}; allowed are {known}")
+        length = _PEAK_OF_UNIT_LINE[line_shape] / fwhm
+        divisor = _round_up(length * tallest / longest)
+        length, remark = length / divisor, f"÷ {divisor:g}" if divisor > 1 else ""
+    text = f"{label} ({remark})" if label and remark else label or ""
+    depths = length * inside[:, 1]
+    ax.vlines(inside[:, 0], -depths, 0.0, color=color, linewidth=1.5, label=text)
+    ax.axhline(0.0, color="#999999", linewidth=0.6, zorder=0.5)
+    ax.set_ylim(-1.08 * max(float(depths.max()), 0.1 * top), top)
+    # the sticks' own numbers are areas
+    ax.set_yticks([tick for tick in ax.get_yticks() if 0.0 <= tick <= top])
     return ax
+
+
+def _round_up(ratio: float) -> float:
+    """The smallest of 1, 2, 5, 10, 20, … that is not below a ratio."""
+    if ratio <= 1.0:
+        return 1.0
+    decade = 10.0 ** np.floor(np.log10(ratio))
+    return float(next(m * decade for m in (1.0, 2.0, 5.0, 10.0) if m * decade >= ratio * 0.999))
 
 
 def plot_experiment(
@@ -176,15 +207,15 @@ def plot_transmittance(
     """
     if not 0.0 < strongest < 1.0:
         raise DataError(f"strongest is a share between 0 and 1, not {strongest!r}")
-    low, high = _shown_range(spectrum, range_invcm)
-    part = spectrum.cropped(low, high)
-    top = float(part.intensity.max())
+    low, high = range_invcm if range_invcm is not None else shown_range(spectrum)
+    frequency, intensity, _ = smooth_curve(spectrum, low, high)
+    top = float(intensity.max())
     if top <= 0.0:
         raise DataError("the spectrum has no positive intensity in the range shown")
     column = -np.log(1.0 - strongest) / top
     ax.plot(
-        part.frequency,
-        100.0 * np.exp(-column * part.intensity),
+        frequency,
+        100.0 * np.exp(-column * intensity),
         color=color,
         linewidth=1.1,
         label=label,
@@ -193,19 +224,6 @@ def plot_transmittance(
     ax.set_ylabel("transmittance / %")
     _dress(ax, (low, high), direction)
     return ax
-
-
-def _shown_range(spectrum: Spectrum, wanted: tuple[float, float] | None) -> tuple[float, float]:
-    """The wanted range, or from the start to a little beyond the last visible band."""
-    if wanted is not None:
-        low, high = sorted(float(w) for w in wanted)
-        return low, high
-    visible = spectrum.intensity > 0.003 * float(spectrum.intensity.max())
-    last = float(spectrum.frequency[visible][-1]) if visible.any() else spectrum.frequency[-1]
-    margin = 200.0
-    high = min(float(np.ceil((last + margin) / 100.0) * 100.0), float(spectrum.frequency[-1]))
-    first = float(spectrum.frequency[0])
-    return (0.0 if first < 50.0 else first), high
 
 
 def _make_room(ax: Axes, lowest: float, highest: float, first: bool) -> None:

@@ -9,6 +9,7 @@ from painn_ase.spectra.density_of_states import power, power_by_atom
 from painn_ase.spectra.estimators import SpectralDensity, spectral_density
 from painn_ase.spectra.files import load_spectrum, save_spectrum
 from painn_ase.spectra.harmonic_result import HarmonicResult
+from painn_ase.spectra.lines import harmonic_lines
 from painn_ase.spectra.normal_modes import harmonic, harmonic_from_arrays
 from painn_ase.spectra.scattering import depolarisation_ratio, raman
 from painn_ase.spectra.spectrum import BandArea, Peak, Spectrum
@@ -24,6 +25,7 @@ __all__ = [
     "depolarisation_ratio",
     "harmonic",
     "harmonic_from_arrays",
+    "harmonic_lines",
     "infrared",
     "infrared_by_atom",
     "load_spectrum",

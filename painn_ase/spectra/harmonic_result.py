@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from painn_ase.errors import DataError
 from painn_ase.spectra.advice import check_positive, check_temperature
-from painn_ase.spectra.scattering import raman_factor
+from painn_ase.spectra.scattering import component_weights, raman_factor
 from painn_ase.spectra.spectrum import Spectrum
 from painn_ase.units import boltzmann_constant, ev_to_invcm, fs_to_ase_time
 
@@ -142,33 +142,61 @@ class HarmonicResult:
         unit = "angstrom^4/amu/cm^-1"
         return self._broadened(sticks, fwhm, shape, frequency, unit, "Raman activity")
 
+    def raman_cross_sections(
+        self,
+        *,
+        temperature: float = 300.0,
+        laser_wavenumber: float = 1e7 / 532.0,
+        component: str = "unpolarised",
+    ) -> Array:
+        """Frequencies (cm⁻¹) and Stokes cross sections (1e-40 m²/sr) of the real modes (n, 2).
+
+        Modes beyond the laser are left out. ``component`` as for
+        :func:`painn_ase.spectra.raman`.
+        """
+        check_temperature(temperature)
+        isotropic, anisotropic = component_weights(component)
+        activity, ratio = self._known("raman"), self._known("depolarisation")
+        # ρ = 3γ'²/(45a'² + 4γ'²) and the activity 45a'² + 7γ'²
+        squared_anisotropy = activity * ratio / (3.0 + 3.0 * ratio)
+        squared_mean = (activity - 7.0 * squared_anisotropy) / 45.0
+        sticks = self._sticks(isotropic * squared_mean + anisotropic * squared_anisotropy)
+        sticks = sticks[sticks[:, 0] < laser_wavenumber]
+        # a classical mode has ∫S dν̃ = a'² kT/(2c)
+        thermal = boltzmann_constant * temperature * fs_to_ase_time**2  # amu Å²/fs²
+        sticks[:, 1] *= thermal / (2.0 * _C_CM_PER_FS)
+        sticks[:, 1] *= raman_factor(sticks[:, 0], laser_wavenumber, temperature, "harmonic")
+        return sticks
+
     def raman_spectrum(
         self,
         fwhm: float = 10.0,
         *,
         temperature: float = 300.0,
         laser_wavenumber: float = 1e7 / 532.0,
+        component: str = "unpolarised",
         shape: str = "lorentzian",
         frequency: ArrayLike | None = None,
     ) -> Spectrum:
-        """Unpolarised Raman cross section, in the unit and scale of :func:`raman` from dynamics."""
-        check_temperature(temperature)
-        sticks = self.raman_sticks()
-        sticks = sticks[sticks[:, 0] < laser_wavenumber]
-        lines, activity = sticks[:, 0], sticks[:, 1]
-        # a classical mode has ∫S dν̃ = a'² kT/(2c), and S_iso + 7/45 S_γ is the activity over 45
-        thermal = boltzmann_constant * temperature * fs_to_ase_time**2  # amu Å²/fs²
-        area = activity / 45.0 * thermal / (2.0 * _C_CM_PER_FS)
-        heights = area * raman_factor(lines, laser_wavenumber, temperature, "harmonic")
-        unit = "1e-40 m^2/sr/cm^-1"
-        return self._broadened(
-            np.column_stack([lines, heights]),
+        """Raman cross section, in the unit and scale of :func:`raman` from dynamics."""
+        lines = self.raman_cross_sections(
+            temperature=temperature, laser_wavenumber=laser_wavenumber, component=component
+        )
+        spectrum = self._broadened(
+            lines,
             fwhm,
             shape,
             frequency,
-            unit,
-            "Raman cross section, unpolarised",
+            "1e-40 m^2/sr/cm^-1",
+            f"Raman cross section, {component}",
         )
+        facts: dict[str, str | float | int] = {
+            **spectrum.provenance,
+            "temperature_K": float(temperature),
+            "laser_invcm": float(laser_wavenumber),
+            "component": component,
+        }
+        return replace(spectrum, provenance=facts)
 
     def _broadened(
         self,

@@ -23,7 +23,7 @@ from painn_ase.spectra.series import grouped_sum
 from painn_ase.spectra.spectrum import BandArea, Spectrum
 from painn_ase.spectra.windows import Estimator, Window
 
-__all__ = ["RamanComponent", "depolarisation_ratio", "raman", "raman_factor"]
+__all__ = ["RamanComponent", "component_weights", "depolarisation_ratio", "raman", "raman_factor"]
 
 Array = NDArray[np.float64]
 RamanComponent = Literal["unpolarised", "iso", "aniso", "vv", "vh"]
@@ -108,8 +108,7 @@ def raman(
             f"laser_wavenumber is {laser:g} cm^-1; allowed is {_LOWEST_LASER:g} and above. A "
             f"wavelength in nm? {laser:g} nm is {1e7 / laser:.1f} cm^-1"
         )
-    if component not in _COMPONENTS:
-        raise DataError(f"unknown component {component!r}; allowed are {', '.join(_COMPONENTS)}")
+    weights = np.array(component_weights(component))
     if polarizability is not None:
         continuous(polarizability, (3, 3), "polarizability", jumps=jumps)
     pairing = (grouped_sum(np.array([0, 1, 1, 1, 1, 1, 1])), 7, 2)
@@ -123,7 +122,7 @@ def raman(
     )
     return spectrum_from_density(
         density,
-        np.array(_COMPONENTS[component]),
+        weights,
         lambda frequency: raman_factor(frequency, laser, temperature, correction),
         conditions,
         unit=_UNIT,
@@ -131,6 +130,13 @@ def raman(
         keep=lambda frequency: (frequency > 0.0) & (frequency < laser),
         facts={"correction": correction, "laser_invcm": laser, "component": component},
     )
+
+
+def component_weights(component: str) -> tuple[float, float]:
+    """Weights of the isotropic and the anisotropic density in what a geometry detects."""
+    if component not in _COMPONENTS:
+        raise DataError(f"unknown component {component!r}; allowed are {', '.join(_COMPONENTS)}")
+    return _COMPONENTS[component]
 
 
 def raman_factor(

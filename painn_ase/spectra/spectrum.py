@@ -264,6 +264,19 @@ class Spectrum:
             fwhm=None if self.fwhm is None else self.fwhm * factor,
         )
 
+    def shifted(self, shift: float) -> Spectrum:
+        """The spectrum with ``shift`` cm⁻¹ added to every wavenumber; what falls below 0 is cut."""
+        if not math.isfinite(shift):
+            raise DataError(f"a shift must be a finite number of cm^-1, not {shift!r}")
+        moved = self._with(
+            f"frequencies shifted by {shift:+g} cm^-1", frequency=self.frequency + shift
+        )
+        if moved.frequency[-1] <= 0.0:
+            raise DataError(f"a shift of {shift:g} cm^-1 moves the whole spectrum below zero")
+        if self.frequency[0] >= 0.0 > moved.frequency[0]:
+            return replace(moved.cropped(0.0), history=moved.history)
+        return moved
+
     # ------------------------------------------------------------------ arithmetic
 
     def __mul__(self, factor: float | Spectrum) -> Spectrum:
