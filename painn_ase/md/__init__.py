@@ -5,6 +5,7 @@ from __future__ import annotations
 from painn_ase.md.config import MDConfig, RecordConfig
 from painn_ase.md.observers import Frame, LogLines, Observer, ProgressBar, Response
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
+from painn_ase.md.ring_averages import QuantumAverages, quantum_averages
 from painn_ase.md.runner import MDResult, StopSignals, run_md
 from painn_ase.md.saved import SavedRun, fingerprint, load_structure
 
@@ -15,6 +16,7 @@ __all__ = [
     "MDResult",
     "Observer",
     "ProgressBar",
+    "QuantumAverages",
     "RecordConfig",
     "ReplicaConfig",
     "ReplicaResult",
@@ -23,6 +25,7 @@ __all__ = [
     "StopSignals",
     "fingerprint",
     "load_structure",
+    "quantum_averages",
     "run_md",
     "run_replicas",
 ]

@@ -354,6 +354,7 @@ class ReplicaRun:
                 and not self.starts.held.any(),
                 "rotation_removed": self.starts.turns and not self.turning,
                 "degrees_of_freedom": self.copies.degrees_of_freedom,
+                "free_coordinates": int(np.sum(~self.starts.held)),
                 "charge": self.starts.charge,
             },
             "constraints": [c.todict() for c in self.template.constraints],

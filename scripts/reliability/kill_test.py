@@ -43,7 +43,9 @@ from painn_ase.trajectory import TrajectoryReader, journal
 
 __all__ = ["KINDS", "Report", "kill_test"]
 
-KINDS = ("nve", "langevin", "baoab", "bussi", "nose-hoover", "npt", "replicas", "command")
+KINDS = (
+    "nve", "langevin", "baoab", "bussi", "nose-hoover", "npt", "replicas", "beads", "command",
+)  # fmt: skip
 
 
 def _potential() -> Any:
@@ -80,10 +82,11 @@ def run(kind: str, path: Path, steps: int, restart: bool, stop: int | None = Non
     if kind == "command":
         _command(path, steps, restart)
         return
-    if kind == "replicas":
+    if kind in ("replicas", "beads"):
+        settings: dict[str, Any] = {"ensemble": "pimd", "beads": 4, "bead_stride": 3}
         config = ReplicaConfig(
             steps=steps, record=(), energy_stride=2, position_stride=2, save_every=7,
-            max_displacement=9.0,
+            max_displacement=9.0, **(settings if kind == "beads" else {}),
         )  # fmt: skip
         starts = [_atoms() for _ in range(3)]
         for n, start in enumerate(starts):

@@ -22,6 +22,7 @@ from painn_ase.errors import (
 )
 from painn_ase.md.guard import PROVENANCE_KEY
 from painn_ase.md.replicas import ReplicaConfig, run_replicas
+from painn_ase.md.ring_averages import quantum_averages
 from painn_ase.md.velocities import angular_velocity
 from painn_ase.testing import random_potential
 from painn_ase.trajectory import TrajectoryReader
@@ -171,6 +172,38 @@ def test_beads_go_on_where_an_earlier_run_left_them(potential) -> None:
     np.testing.assert_array_equal(again.beads, first.beads)
     with pytest.raises(GeometryError, match=r"\(2, 4, 3, 3\) are wanted"):
         run_replicas(potential, _starts(2), start, beads=first.beads[:, :2])
+
+
+def test_averages_of_a_run_are_those_of_its_frames(potential, tmp_path) -> None:
+    config = ReplicaConfig(
+        steps=60, ensemble="pimd", beads=4, record=(), energy_stride=2, heat_capacity=True
+    )
+    run_replicas(potential, _starts(3), config, trajectory=tmp_path / "p.h5")
+    found = quantum_averages(tmp_path / "p.h5", skip=0.010)
+    with TrajectoryReader(tmp_path / "p.h5") as reader:
+        late = reader.times("temperature") >= 10.0
+        potential_energy = reader.read("potential_energy")[late]
+        kinetic, curvature = (reader.read(n)[late] for n in ("kinetic_virial", "virial_curvature"))
+        gyration = reader.read("radius_of_gyration")[late]
+    assert found.potential.value == pytest.approx(potential_energy.mean(), rel=0.05)
+    np.testing.assert_allclose(found.kinetic_by_atom, kinetic.mean(axis=(0, 1)))
+    np.testing.assert_allclose(found.radius_of_gyration**2, np.mean(gyration**2, axis=(0, 1)))
+    assert found.energy.value == pytest.approx(found.potential.value + found.kinetic.value)
+    virial = potential_energy + kinetic.sum(axis=2)
+    kt = 8.617333e-5 * 300.0
+    capacity = 8.617333e-5 * (4.5 + virial.var() / kt**2 - curvature.mean() / kt)
+    assert found.heat_capacity.value == pytest.approx(capacity, rel=0.2)
+    assert found.n_beads == 4
+    with pytest.raises(TrajectoryError, match="energies after 1 ps"):
+        quantum_averages(tmp_path / "p.h5", skip=1.0)
+
+
+def test_averages_need_ring_polymers(potential, tmp_path) -> None:
+    run_replicas(
+        potential, _starts(1), ReplicaConfig(steps=4, record=()), trajectory=tmp_path / "n.h5"
+    )
+    with pytest.raises(TrajectoryError, match="holds no ring polymers"):
+        quantum_averages(tmp_path / "n.h5")
 
 
 @pytest.mark.parametrize(
