@@ -196,6 +196,8 @@ KINDS: dict[str, UnitKind] = {
     ),
 }
 KINDS["potential_energy"] = KINDS["kinetic_energy"] = KINDS["conserved_energy"] = KINDS["energy"]
+KINDS["kinetic_virial"] = KINDS["virial_curvature"] = KINDS["energy"]
+KINDS["bead_positions"] = KINDS["radius_of_gyration"] = KINDS["positions"]
 
 _TOKEN = re.compile(
     r"(?P<op>[*·⋅×/]|per(?![a-z]))|(?P<name>ea0|a0|[A-Za-zÅå]+)"

@@ -20,6 +20,7 @@ from ase.build import bulk, molecule
 
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory import System, TrajectoryReader, TrajectoryWriter
+from painn_ase.trajectory.channels import CHANNELS, channel_factor
 from painn_ase.trajectory.journal import JournaledFile, journal_path
 
 STRIDES = {"positions": 5, "velocities": 5, "dipole": 1, "dipole_flux": 1, "polarizability": 2}
@@ -423,3 +424,8 @@ def test_journaled_file_behaves_like_a_plain_one(tmp_path: Path, seed: int) -> N
         journaled.seek(0)
         assert journaled.read() == bytes(plain)
     journaled.close()
+
+
+@pytest.mark.parametrize("channel", CHANNELS.values(), ids=lambda c: c.name)
+def test_every_channel_has_a_unit_that_is_known(channel) -> None:
+    assert channel_factor(channel.unit, channel.name, channel.path) > 0
