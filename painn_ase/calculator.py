@@ -128,9 +128,10 @@ class PaiNNCalculator(Calculator):
     charge : float, optional
         Total charge, e. Else ``atoms.info["charge"]`` (or "total_charge"), else what the model was
         trained on; see :func:`painn_ase.graph.total_charge`.
-    scatter : {"torch", "torch_scatter"}, optional
-        Which package sums messages over neighbours, torch if not told otherwise; both give the
-        same results. "torch_scatter" needs the package torch-scatter
+    scatter : {"torch", "torch_scatter", "sorted"}, optional
+        How plain torch sums messages over neighbours, by its ``index_add`` if not told otherwise;
+        all give the same results. "sorted" sums in one order on every device, so that a GPU gives
+        the same bits in every run, at some cost. "torch_scatter" needs the package torch-scatter
         (``pip install --no-build-isolation torch-scatter``, after torch), and makes "auto" take
         the eager backend, where such sums are made.
     backend : {"auto", "fused", "eager"}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 from torch import Tensor
 
-from painn_ase.nn.scatter import ScatterBackend, scatter_sum
+from painn_ase.nn.scatter import ScatterBackend, gather_rows, scatter_sum
 
 __all__ = ["Frame"]
 
@@ -34,6 +34,11 @@ class Frame:
     charge : Tensor (n_systems,), float64
         Total charges, e.
     scatter_backend : str
+    origin : Tensor (n_systems, 3), float64, or None
+        Where lever arms begin, Å; None for the centres of mass.
+    total : callable or None
+        Where the atoms are divided among processes, the sum over these of a tensor; the atoms here
+        are then those of one process.
     """
 
     element_idx: Tensor
@@ -44,36 +49,51 @@ class Frame:
     standard_masses: Tensor
     charge: Tensor
     scatter_backend: ScatterBackend = "torch"
+    origin: Tensor | None = None
+    total: Callable[[Tensor], Tensor] | None = None
 
     def sum_over_atoms(self, values: Tensor) -> Tensor:
-        """Sum per structure (n_systems, ...) of atomic values (n_atoms, ...), in float64."""
+        """Sum per structure (n_systems, ...) of the values (n_atoms, ...) of these atoms, float64.
+
+        Of one process's share, where there are several: results are added up by the caller.
+        """
         return scatter_sum(values.double(), self.system_idx, self.n_systems, self.scatter_backend)
 
-    @cached_property
+    def sum_over_all(self, values: Tensor) -> Tensor:
+        """The same over the atoms of all processes, known to each."""
+        own = self.sum_over_atoms(values)
+        return own if self.total is None else self.total(own)
+
+    def of_each_atom(self, values: Tensor) -> Tensor:
+        """What each atom's structure has (n_atoms, ...) of values (n_systems, ...)."""
+        return gather_rows(values, self.system_idx, self.scatter_backend)
+
+    @property
     def mass_fractions(self) -> Tensor:
         """m_i / M of each atom in its structure (n_atoms,)."""
         return self._fractions(self.masses)
 
-    @cached_property
+    @property
     def centers_of_mass(self) -> Tensor:
-        """Centre of mass of each atom's structure (n_atoms, 3), Å."""
-        return self._centers(self.mass_fractions)
+        """Centre of mass of each atom's structure, or its stated origin (n_atoms, 3), Å."""
+        return self._centers(self.masses)
 
-    @cached_property
+    @property
     def standard_centers(self) -> Tensor:
-        """Centre of the standard masses of each atom's structure (n_atoms, 3), Å."""
-        return self._centers(self._fractions(self.standard_masses))
+        """Centre of the standard masses, or the stated origin (n_atoms, 3), Å."""
+        return self._centers(self.standard_masses)
 
     def _fractions(self, masses: Tensor) -> Tensor:
-        total = self.sum_over_atoms(masses)
-        return masses / total.index_select(0, self.system_idx)
+        return masses / self.of_each_atom(self.sum_over_all(masses))
 
-    def _centers(self, fractions: Tensor) -> Tensor:
-        center = self.sum_over_atoms(fractions.unsqueeze(-1) * self.positions)
-        return center.index_select(0, self.system_idx)
+    def _centers(self, masses: Tensor) -> Tensor:
+        if self.origin is not None:
+            return self.of_each_atom(self.origin)
+        weighted = self._fractions(masses).unsqueeze(-1) * self.positions
+        return self.of_each_atom(self.sum_over_all(weighted))
 
     def corrected_charges(self, charges: Tensor) -> Tensor:
         """Charges (n_atoms,) shifted evenly so that each structure has its total charge."""
-        counts = self.sum_over_atoms(charges.new_ones(charges.shape))
-        excess = (self.sum_over_atoms(charges) - self.charge) / counts
-        return charges.double() - excess.index_select(0, self.system_idx)
+        counts = self.sum_over_all(charges.new_ones(charges.shape))
+        excess = (self.sum_over_all(charges) - self.charge) / counts
+        return charges.double() - self.of_each_atom(excess)

@@ -120,8 +120,6 @@ def why_not_fused(potential: AtomisticPotential) -> str | None:
         return "the fused kernel has no dipole of point charges."
     if network.filter_hidden:
         return "the fused kernel knows linear filters only, this model's have hidden layers."
-    if potential.exchange is not None:
-        return "the potential exchanges features with other processes between blocks."
     if network.radial_basis == "bessel":
         off = frequency_offsets(potential)
         if np.abs(off).max() * network.cutoff > _FREQUENCY_TOLERANCE:

@@ -49,6 +49,13 @@ class Features:
     scalars: Tensor
     vectors: Tensor | None = None
 
+    def first(self, n_atoms: int | None) -> Features:
+        """Those of the first `n_atoms` atoms; of all for None."""
+        if n_atoms is None:
+            return self
+        vectors = None if self.vectors is None else self.vectors[:n_atoms]
+        return Features(self.scalars[:n_atoms], vectors)
+
 
 class AtomicNetwork(nn.Module, ABC):
     """Element rows and edges in, features out.

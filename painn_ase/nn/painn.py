@@ -17,7 +17,7 @@ from painn_ase.nn.blocks import build_mlp, vector_norm
 from painn_ase.nn.cutoff import build_cutoff_function
 from painn_ase.nn.network import AtomicNetwork, Exchange, Features, builds
 from painn_ase.nn.radial import build_radial_basis
-from painn_ase.nn.scatter import ScatterBackend, scatter_sum
+from painn_ase.nn.scatter import ScatterBackend, gather_rows, scatter_sum
 from painn_ase.spec import PaiNNSpec
 
 __all__ = ["Interaction", "Mixing", "PaiNN"]
@@ -47,12 +47,12 @@ class Interaction(nn.Module):
         n_atoms = scalars.shape[0]
         x_scalar, x_radial, x_vector = self.context(scalars).chunk(3, dim=-1)
         w_scalar, w_radial, w_vector = filters.chunk(3, dim=-1)
-        d_scalar = x_scalar.index_select(0, idx_j) * w_scalar
-        d_radial = x_radial.index_select(0, idx_j) * w_radial
+        d_scalar = gather_rows(x_scalar, idx_j, backend) * w_scalar
+        d_radial = gather_rows(x_radial, idx_j, backend) * w_radial
         flow = d_radial.unsqueeze(-2) * directions.unsqueeze(-1)
         if vectors is not None:
             # x_j ∘ μ_j is one product for each atom, not one for each of its many edges.
-            carried = (x_vector.unsqueeze(-2) * vectors).index_select(0, idx_j)
+            carried = gather_rows(x_vector.unsqueeze(-2) * vectors, idx_j, backend)
             flow = torch.addcmul(flow, w_vector.unsqueeze(-2), carried)
         new_vectors = scatter_sum(flow, idx_i, n_atoms, backend)
         if vectors is not None:

@@ -1,7 +1,16 @@
 """From a graph to a prediction: the network, its heads and their derivatives."""
 
+from painn_ase.potential.core import AtomisticCore, CoreInput, core_input
 from painn_ase.potential.ensemble import check_members, mean_and_spread
 from painn_ase.potential.potential import AtomisticPotential
 from painn_ase.potential.prediction import Prediction
 
-__all__ = ["AtomisticPotential", "Prediction", "check_members", "mean_and_spread"]
+__all__ = [
+    "AtomisticCore",
+    "AtomisticPotential",
+    "CoreInput",
+    "Prediction",
+    "check_members",
+    "core_input",
+    "mean_and_spread",
+]

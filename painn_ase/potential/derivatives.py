@@ -17,17 +17,23 @@ from painn_ase.nn.scatter import ScatterBackend, scatter_sum
 __all__ = [
     "edge_vectors",
     "forces_from_edges",
+    "gradient",
     "hessian_from_forces",
     "jacobian",
     "pushforward",
-    "stress_from_edges",
+    "stress_from_virial",
+    "virial_from_edges",
 ]
 
 
-def edge_vectors(graph: AtomGraph, positions: Tensor) -> Tensor:
-    """r_ij = r_j − r_i + S·cell of every edge (n_edges, 3), Å, float64."""
+def edge_vectors(graph: AtomGraph, *, periodic: bool) -> Tensor:
+    """r_ij = r_j − r_i + S·cell of every edge (n_edges, 3), Å, float64.
+
+    Where nothing is `periodic`, there are no shifts to look at.
+    """
+    positions = graph.positions
     offsets = positions.index_select(0, graph.idx_j) - positions.index_select(0, graph.idx_i)
-    if not bool(graph.pbc.any()):
+    if not periodic:
         return offsets
     if graph.n_systems == 1:
         return offsets + graph.shifts @ graph.cell[0]
@@ -36,26 +42,40 @@ def edge_vectors(graph: AtomGraph, positions: Tensor) -> Tensor:
 
 
 def forces_from_edges(
-    edge_gradient: Tensor, graph: AtomGraph, backend: ScatterBackend = "torch"
+    edge_gradient: Tensor,
+    idx_i: Tensor,
+    idx_j: Tensor,
+    n_atoms: int,
+    backend: ScatterBackend = "torch",
 ) -> Tensor:
     """F_i = Σ_{ij} ∂E/∂r_ij − Σ_{ki} ∂E/∂r_ki from ∂E/∂r_ij (n_edges, 3), eV/Å."""
-    received = scatter_sum(edge_gradient, graph.idx_i, graph.n_atoms, backend)
-    return received - scatter_sum(edge_gradient, graph.idx_j, graph.n_atoms, backend)
+    received = scatter_sum(edge_gradient, idx_i, n_atoms, backend)
+    return received - scatter_sum(edge_gradient, idx_j, n_atoms, backend)
 
 
-def stress_from_edges(
-    edge_gradient: Tensor, vectors: Tensor, graph: AtomGraph, backend: ScatterBackend = "torch"
+def virial_from_edges(
+    edge_gradient: Tensor,
+    vectors: Tensor,
+    edge_system: Tensor,
+    n_systems: int,
+    backend: ScatterBackend = "torch",
 ) -> Tensor:
-    """σ = (1/V) Σ_ij sym(∂E/∂r_ij ⊗ r_ij) (n_systems, 3, 3), eV/Å³.
-
-    Equal to (1/V) ∂E/∂ε for a symmetric strain r → r(1 + ε), because the energy depends on the
-    edges alone. V is the volume of the true cell, positive for left-handed cells too.
-    """
-    system = graph.system_idx.index_select(0, graph.idx_i)
+    """Σ_ij ∂E/∂r_ij ⊗ r_ij (n_systems, 3, 3), eV: ∂E/∂ε, because E depends on edges alone."""
     outer = edge_gradient.unsqueeze(2) * vectors.unsqueeze(1)
-    virial = scatter_sum(outer, system, graph.n_systems, backend)
-    volume: Tensor = torch.linalg.det(graph.cell).abs()
-    return 0.5 * (virial + virial.mT) / volume.reshape(-1, 1, 1)
+    return scatter_sum(outer, edge_system, n_systems, backend)
+
+
+def stress_from_virial(virial: Tensor, cell: Tensor) -> Tensor:
+    """σ = sym(∂E/∂ε)/V (n_systems, 3, 3), eV/Å³, from virial and cell, both (n_systems, 3, 3).
+
+    Equal to (1/V) ∂E/∂ε for a symmetric strain r → r(1 + ε). V is the volume of the true cell,
+    positive for left-handed cells too.
+    """
+    # Not linalg.det, whose solver a CUDA graph cannot capture.
+    normal = torch.linalg.cross(cell[:, 1], cell[:, 2])
+    volume: Tensor = (cell[:, 0] * normal).sum(dim=-1).abs()
+    stress: Tensor = 0.5 * (virial + virial.mT) / volume.reshape(-1, 1, 1)
+    return stress
 
 
 def jacobian(values: Tensor, positions: Tensor, *, create_graph: bool = False) -> Tensor:
@@ -65,7 +85,7 @@ def jacobian(values: Tensor, positions: Tensor, *, create_graph: bool = False) -
     """
     n = values.shape[-1]
     columns = [
-        _gradient(values[:, k].sum(), positions, create_graph=create_graph, retain_graph=True)
+        gradient(values[:, k].sum(), positions, create_graph=create_graph, retain_graph=True)
         for k in range(n)
     ]
     return torch.stack(columns, dim=-1)
@@ -117,23 +137,21 @@ def hessian_from_forces(forces: Tensor, positions: Tensor) -> Tensor:
     """∂²E/∂r∂r (n_atoms, 3, n_atoms, 3) of one structure, eV/Å², made exactly symmetric."""
     n = forces.numel()
     rows = [
-        _gradient(-f, positions, create_graph=False, retain_graph=True) for f in forces.reshape(n)
+        gradient(-f, positions, create_graph=False, retain_graph=True) for f in forces.reshape(n)
     ]
     matrix = torch.stack(rows).reshape(n, n)
     return (0.5 * (matrix + matrix.mT)).reshape(*forces.shape, *forces.shape)
 
 
-def _gradient(
-    scalar: Tensor, positions: Tensor, *, create_graph: bool, retain_graph: bool
-) -> Tensor:
-    """∂scalar/∂positions; zeros where the scalar does not depend on them (a single atom)."""
+def gradient(scalar: Tensor, variable: Tensor, *, create_graph: bool, retain_graph: bool) -> Tensor:
+    """∂scalar/∂variable; zeros where the scalar does not depend on it (a single atom)."""
     if not scalar.requires_grad:
-        return torch.zeros_like(positions)
-    (gradient,) = torch.autograd.grad(
+        return torch.zeros_like(variable)
+    (pulled,) = torch.autograd.grad(
         scalar,
-        positions,
+        variable,
         create_graph=create_graph,
         retain_graph=retain_graph,
         allow_unused=True,
     )
-    return torch.zeros_like(positions) if gradient is None else gradient
+    return torch.zeros_like(variable) if pulled is None else pulled

@@ -72,7 +72,3 @@ class Prediction:
             for part, piece in zip(parts, value.split(sizes), strict=True):
                 part[name] = piece
         return [Prediction(**part) for part in parts]
-
-    def detached(self) -> Prediction:
-        """The same numbers, free of the autograd graph."""
-        return Prediction(**{name: value.detach() for name, value in self.present().items()})

@@ -10,15 +10,15 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from painn_ase.graph.record import AtomGraph
-from painn_ase.potential.potential import AtomisticPotential
+from painn_ase.potential import AtomisticPotential, Prediction, core_input
 from painn_ase.training.batches import Batch, Labels
 from painn_ase.training.loss import WeightedLoss
 from painn_ase.training.padding import BatchSize, pad_batch
@@ -80,27 +80,6 @@ class _GradientsAtHand(torch.autograd.Function):
         return (None, None, *(None for _ in grads), *grads)
 
 
-class _Unchecked(AtomisticPotential):
-    """The potential without its looks at values, which a trace cannot take; eager has looked."""
-
-    def check_properties(self, properties: Collection[str], pbc: Tensor, n_systems: int) -> None:
-        """Nothing: the eager step has checked the same batch."""
-
-    def _element_idx(self, numbers: Tensor) -> Tensor:
-        return self.element_rows.index_select(0, numbers)
-
-
-@dataclass(frozen=True)
-class _Periodic:
-    """Stands for pbc: a trace cannot look into the tensor itself."""
-
-    somewhere: bool
-
-    def any(self) -> bool:
-        """Whether edges may have cell shifts."""
-        return self.somewhere
-
-
 class CompiledStep:
     """The eager step as functions compiled for a few sizes of batches, each on its first use.
 
@@ -118,8 +97,8 @@ class CompiledStep:
     def __init__(self, eager: EagerStep, sizes: Sequence[BatchSize], periodic: bool) -> None:
         self.eager = eager
         self.sizes = tuple(sizes)
-        self._pbc = _Periodic(periodic)
-        self._names = [name for name, _ in eager.potential.named_parameters()]
+        self._periodic = periodic
+        self._names = [name for name, _ in eager.potential.core.named_parameters()]
         self._compiled: dict[BatchSize, _Function] = {}
         self._failed = False
 
@@ -133,21 +112,21 @@ class CompiledStep:
         # Also for the batch that was compared: a continued run, which compiles anew, then takes
         # the very steps of the uninterrupted one.
         loss, terms, grads = self._run(self._compiled[size], pad_batch(batch, size))
-        weights = list(self.eager.potential.parameters())
+        weights = list(self.eager.potential.core.parameters())
         total = _GradientsAtHand.apply(  # type: ignore[no-untyped-call]
             loss, len(grads), *grads, *weights
         )
         return total, dict(zip(batch.labels.present(), terms, strict=True))
 
     def _run(self, function: _Function, padded: Batch) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        weights = [w.detach() for w in self.eager.potential.parameters()]
+        weights = [w.detach() for w in self.eager.potential.core.parameters()]
         with torch.no_grad():
             return function(weights, *_as_tensors(padded))
 
     def _build(self, batch: Batch, size: BatchSize) -> bool:
         """Trace and compile for `size`; whether the result is that of eager on `batch`."""
         loss, _ = self.eager(batch)
-        weights = list(self.eager.potential.parameters())
+        weights = list(self.eager.potential.core.parameters())
         expected = torch.autograd.grad(loss, weights, allow_unused=True)
         padded = pad_batch(batch, size)
         try:
@@ -175,9 +154,7 @@ class CompiledStep:
         from torch.fx.experimental.proxy_tensor import make_fx
 
         eager = self.eager
-        potential = _Unchecked(eager.potential.spec).to(eager.potential.device)
-        potential.use_scatter(eager.potential.scatter_backend)
-        potential.to(eager.potential.dtype)
+        potential = eager.potential
 
         def compute(
             weights: list[Tensor],
@@ -185,18 +162,23 @@ class CompiledStep:
             counts: Tensor,
             labels: dict[str, Tensor],
         ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-            prediction = torch.func.functional_call(
-                potential,
+            # The eager step has checked the same batch, and nothing here looks at pbc.
+            graph = AtomGraph(**fields, pbc=batch.graph.pbc)
+            quantities = torch.func.functional_call(
+                potential.core,
                 dict(zip(self._names, weights, strict=True)),
-                (AtomGraph(**fields, pbc=cast(Tensor, self._pbc)), eager.loss.labels),
+                (
+                    core_input(graph, potential.element_rows, periodic=self._periodic),
+                    eager.loss.labels,
+                ),
                 {"create_graph": True},
             )
-            loss, terms = eager.loss(prediction, Labels(**labels), counts)
+            loss, terms = eager.loss(Prediction(**quantities), Labels(**labels), counts)
             grads = torch.autograd.grad(loss, weights, allow_unused=True)
             filled = [_or_zeros(g, w) for g, w in zip(grads, weights, strict=True)]
             return loss, [terms[name] for name in labels], filled
 
-        weights = [w.detach().clone().requires_grad_() for w in eager.potential.parameters()]
+        weights = [w.detach().clone().requires_grad_() for w in eager.potential.core.parameters()]
         traced = make_fx(compute)(weights, *_as_tensors(batch))
         compiled: _Function = torch.compile(traced, dynamic=False)
         return compiled
