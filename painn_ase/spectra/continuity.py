@@ -1,9 +1,8 @@
-"""Continuity along time: jumps of folded dipoles, of wrapped positions, of frames put end to end.
+"""Continuity of a series along time: jumps of folded dipoles, of frames put end to end.
 
-A Berry-phase dipole is known up to e times a lattice vector, and a position in a periodic cell up
-to a lattice vector. A program that folds either back writes jumps, and the spectrum of a jump is
-white and drowns every band. Where the quantum is known the jumps are taken out and counted; where
-it is not they are refused.
+A Berry-phase dipole is known up to e times a lattice vector. A program that folds it back writes
+jumps, and the spectrum of a jump is white and drowns every band. Where the quantum is known the
+jumps are taken out and counted; where it is not they are refused. Positions: ``unwrapping``.
 """
 
 from __future__ import annotations
@@ -19,57 +18,15 @@ from painn_ase.errors import DataError
 from painn_ase.spectra.advice import warn
 from painn_ase.spectra.series import TimeSeries, open_series
 from painn_ase.spectra.spectrum import Spectrum
+from painn_ase.unwrapping import FARTHEST_STEP, checked_cell, find_jumps
 
-__all__ = [
-    "JumpPolicy",
-    "charge_dipole",
-    "continuous",
-    "find_jumps",
-    "unwrapped_positions",
-    "with_unfolded_jumps",
-]
+__all__ = ["JumpPolicy", "continuous", "with_unfolded_jumps"]
 
 Array = NDArray[np.float64]
 JumpPolicy = Literal["check", "keep"]
 
-#: a jump stands this many times above the usual step, and a gap separates it from all other steps …
-_ABOVE_USUAL = 6.0
-_GAP = 2.0
-#: … or it stands alone in time, this many times above the usual step and above its four neighbours
-_ABOVE_USUAL_ALONE = 12.0
-_ABOVE_NEIGHBOURS = 6.0
-#: more than this share of the steps are no exceptions
-_GREATEST_SHARE = 0.45
-#: quanta between frames beyond which motion and folding cannot be told apart; folding starts at ½
-_CLEAR = 0.35
 #: values of a series held at a time
 _STRETCH = 1 << 18
-
-
-def find_jumps(steps: ArrayLike) -> NDArray[np.int64]:
-    """Places of the jumps among the lengths of successive steps (n_steps,) of one series.
-
-    A jump is far longer than the usual step, and either a gap separates the jumps from all other
-    steps, or it stands alone in time. Vibrations, rotation, bursts and noise sampled below the
-    Nyquist wavenumber fill the range of their steps evenly and last for several frames, so that
-    neither holds for them.
-    """
-    length = np.asarray(steps, dtype=np.float64)
-    moving = length[length > 0.0]
-    if len(moving) < 4:
-        return np.zeros(0, dtype=np.int64)
-    # numbers printed with few digits stand still between most frames
-    usual = float(np.median(moving))
-    ordered = np.sort(length)
-    with np.errstate(divide="ignore"):
-        parted = (ordered[1:] > _GAP * ordered[:-1]) & (ordered[1:] > _ABOVE_USUAL * usual)
-    first = np.flatnonzero(parted) + 1
-    first = first[len(length) - first <= _GREATEST_SHARE * len(length)]
-    found = length >= ordered[first[0]] if len(first) else np.zeros(len(length), dtype=bool)
-    padded = np.pad(length, 2)
-    beside = np.max([padded[k : k + len(length)] for k in (0, 1, 3, 4)], axis=0)
-    found |= (length > _ABOVE_USUAL_ALONE * usual) & (length > _ABOVE_NEIGHBOURS * beside)
-    return np.flatnonzero(found)
 
 
 def continuous(
@@ -117,7 +74,7 @@ def continuous(
     if jumps == "keep":
         return values, 0
     series = open_series(values, tail, name)
-    quanta = None if cell is None else _checked_cell(cell, series.n_frames)
+    quanta = None if cell is None else checked_cell(cell, series.n_frames)
     folds = [_checked_run(series, run, quanta) for run in range(series.n_runs)]
     count = sum(int(np.any(fold != 0.0, axis=1).sum()) for fold in folds)
     if quanta is None or count == 0:
@@ -139,91 +96,6 @@ def with_unfolded_jumps(spectrum: Spectrum, n_jumps: int) -> Spectrum:
         "the cell does; it was unfolded"
     )
     return replace(spectrum, provenance={**spectrum.provenance, "jumps_unfolded": n_jumps})
-
-
-def charge_dipole(
-    positions: ArrayLike, charges: ArrayLike, cell: ArrayLike | None = None
-) -> tuple[Array, int]:
-    """The dipole Σ q r of point charges along a run, e·Å, from positions that may be wrapped.
-
-    Parameters
-    ----------
-    positions : array-like (n_frames, n_atoms, 3)
-        Å.
-    charges : array-like (n_atoms,) or (n_frames, n_atoms)
-        e.
-    cell : array-like (3, 3) or (n_frames, 3, 3), optional
-        For :func:`unwrapped_positions`.
-
-    Returns
-    -------
-    dipole (n_frames, 3), n_crossings
-    """
-    path, crossings = unwrapped_positions(positions, cell)
-    q = np.asarray(charges, dtype=np.float64)
-    if q.shape not in (path.shape[1:2], path.shape[:2]) or not np.isfinite(q).all():
-        raise DataError(
-            f"charges have shape {q.shape} for positions {path.shape}; allowed are finite numbers "
-            "(n_atoms,) or (n_frames, n_atoms)"
-        )
-    return np.einsum("...a,...ab->...b", np.broadcast_to(q, path.shape[:2]), path), crossings
-
-
-def unwrapped_positions(positions: ArrayLike, cell: ArrayLike | None = None) -> tuple[Array, int]:
-    """Paths of atoms that do not jump where they cross the cell, and the number of crossings.
-
-    Parameters
-    ----------
-    positions : array-like (n_frames, n_atoms, 3)
-        Å.
-    cell : array-like (3, 3) or (n_frames, 3, 3), optional
-        Lattice vectors as rows, Å, zero where not periodic. Without it jumps are refused.
-
-    Raises
-    ------
-    DataError
-        Atoms that move by more than 0.35 of a lattice vector between frames, or jump where no cell
-        is known.
-    """
-    given = np.asarray(positions, dtype=np.float64)
-    if given.ndim != 3 or given.shape[2] != 3 or not np.isfinite(given).all():
-        raise DataError(
-            f"positions have shape {given.shape}; finite numbers (n_frames, n_atoms, 3) are needed"
-        )
-    if cell is None:
-        longest = np.linalg.norm(np.diff(given, axis=0), axis=2).max(axis=1, initial=0.0)
-        if len(at := find_jumps(longest)):
-            raise DataError(
-                f"an atom jumps by {longest[at[0]]:.3g} Å between frames {at[0]} and {at[0] + 1} "
-                f"({len(at)} such frames): wrapped positions. Give the cell, or unwrapped positions"
-            )
-        return given, 0
-    quanta = _checked_cell(cell, len(given))
-    inverse = np.linalg.pinv(quanta)
-    inside = given @ inverse  # in lattice vectors
-    step = np.diff(inside, axis=0)
-    turns = np.rint(step)
-    far = np.abs(step - turns).max(axis=(1, 2), initial=0.0)
-    if len(far) and float(far.max()) > _CLEAR:
-        frame = int(far.argmax())
-        raise DataError(
-            f"an atom moves by {far[frame]:.2f} of a lattice vector between frames {frame} and "
-            f"{frame + 1}: its path cannot be told. Write frames more often, or unwrapped positions"
-        )
-    shift = np.concatenate([np.zeros((1, *turns.shape[1:])), np.cumsum(turns, axis=0)]) @ quanta
-    return given - shift, int(np.any(turns != 0.0, axis=2).sum())
-
-
-def _checked_cell(cell: ArrayLike, n_frames: int) -> Array:
-    vectors = np.asarray(cell, dtype=np.float64)
-    if vectors.shape not in ((3, 3), (n_frames, 3, 3)) or not np.isfinite(vectors).all():
-        raise DataError(
-            f"cell has shape {vectors.shape}; allowed are finite lattice vectors (3, 3), or one "
-            f"cell for each of the {n_frames} frames, Å"
-        )
-    if not np.any(vectors):
-        raise DataError("the cell has no lattice vector: leave it out for a molecule")
-    return vectors
 
 
 def _steps(series: TimeSeries, run: int) -> Iterator[Array]:
@@ -266,7 +138,7 @@ def _checked_run(series: TimeSeries, run: int, quanta: Array | None) -> Array:
 def _check_is_clear(series: TimeSeries, run: int, rest: Array, turns: Array) -> None:
     """Refuse steps that are neither small nor near to a quantum, where there are quanta at all."""
     axes = np.any(turns != 0.0, axis=0)
-    if not axes.any() or float(rest[:, axes].max()) <= _CLEAR:
+    if not axes.any() or float(rest[:, axes].max()) <= FARTHEST_STEP:
         return
     frame = int(rest[:, axes].max(axis=1).argmax())
     raise DataError(

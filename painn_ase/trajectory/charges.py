@@ -16,16 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from painn_ase.elements import ATOMIC_MASSES, SYMBOLS
-from painn_ase.errors import TrajectoryError
+from painn_ase.errors import DataError, TrajectoryError
 from painn_ase.trajectory.formats.text import number, numbers_of, open_text
 from painn_ase.trajectory.raw import RawChannel, RawSeries
 from painn_ase.unit_names import unit_factor
+from painn_ase.unwrapping import unwrapped_positions
 
 __all__ = ["add_dipole_of_charges", "follow_through_cell", "parse_charges", "read_born_charges"]
 
 Array = NDArray[np.float64]
-#: Atoms that move farther than this share of the cell from frame to frame cannot be followed.
-_LOST = 0.4
 #: A total charge above this, in e, makes the dipole depend on its origin.
 _NEUTRAL = 1e-3
 
@@ -218,43 +217,30 @@ def _neutral(raw: RawSeries, charges: Array) -> tuple[Array, list[str]]:
 def follow_through_cell(raw: RawSeries) -> tuple[Array, int]:
     """Positions whose atoms never jump by a lattice vector, and how many jumps were undone.
 
-    In the positions' own unit. Where no cell is known they are returned as they are.
+    In the positions' own unit.
 
     Raises
     ------
     TrajectoryError
-        When an atom moves so far from one frame to the next that its way is not clear.
+        When an atom moves so far from one frame to the next that its way is not clear, or jumps and
+        no cell is known.
     """
     channel = raw.channels["positions"]
     positions = np.array(channel.values, dtype=np.float64)
-    cell = raw.channels.get("cell")
-    if cell is None or raw.pbc is None or not any(raw.pbc):
-        return positions, 0
-    scale = 1.0
-    if cell.unit is not None and channel.unit is not None:
-        scale = unit_factor(cell.unit, "cell") / unit_factor(channel.unit, "positions")
-    cells = np.broadcast_to(np.asarray(cell.values) * scale, (len(positions), 3, 3))
-    if not np.all(np.abs(np.linalg.det(cells)) > 0.0):
-        raise TrajectoryError(f"{raw.source} is periodic, but its cell has no volume.")
-    jumps = 0
-    shift = np.zeros(positions.shape[1:])
-    inverses = np.linalg.inv(cells)
-    last = positions[0].copy()
-    for n in range(1, len(positions)):
-        step = (positions[n] - last) @ inverses[n]
-        whole = np.where(raw.pbc, np.rint(step), 0.0)
-        rest = np.abs(np.where(raw.pbc, step - whole, 0.0))
-        if rest.max(initial=0.0) > _LOST:
-            raise TrajectoryError(
-                f"{raw.source}: atom {int(np.argmax(rest.max(axis=1)))} moves by "
-                f"{rest.max():.2f} of the cell from frame {n - 1} to {n}, so that its way through "
-                "the cell is not clear. Record unwrapped positions, or frames more often."
-            )
-        jumps += int(np.any(whole != 0.0, axis=1).sum())
-        last = positions[n].copy()
-        shift -= whole @ cells[n]
-        positions[n] += shift
-    return positions, jumps
+    cell, pbc = raw.channels.get("cell"), raw.pbc or (True, True, True)
+    vectors = None
+    if cell is not None and any(pbc):
+        scale = 1.0
+        if cell.unit is not None and channel.unit is not None:
+            scale = unit_factor(cell.unit, "cell") / unit_factor(channel.unit, "positions")
+        cells = np.broadcast_to(np.asarray(cell.values) * scale, (len(positions), 3, 3))
+        if not np.all(np.abs(np.linalg.det(cells)) > 0.0):
+            raise TrajectoryError(f"{raw.source} is periodic, but its cell has no volume.")
+        vectors = np.where(np.array(pbc)[:, None], cells, 0.0)
+    try:
+        return unwrapped_positions(positions, vectors)
+    except DataError as error:
+        raise TrajectoryError(f"{raw.source}: {error}.") from error
 
 
 # -- Born charges ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from painn_ase.errors import DataError, PaiNNWarning
 from painn_ase.spectra import infrared, raman
-from painn_ase.spectra.continuity import charge_dipole, continuous, find_jumps, unwrapped_positions
+from painn_ase.spectra.continuity import continuous
 from painn_ase.units import invcm_to_radians_per_fs
 
 CUBE = 12.4 * np.eye(3)
@@ -140,7 +140,7 @@ def test_bad_options_name_what_is_allowed(options: dict, words: str) -> None:
 
 @st.composite
 def cells(draw: st.DrawFn) -> np.ndarray:
-    """Lattice vectors as rows, 8 to 30 Å, skewed, turned, sometimes not periodic along one."""
+    """Lattice vectors as rows, 8 to 30 Å, skewed and turned."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     lengths = rng.uniform(8.0, 30.0, 3)
     cell = np.diag(lengths) + np.tril(rng.uniform(-0.3, 0.3, (3, 3)), -1) * lengths.min()
@@ -233,43 +233,3 @@ def test_dynamics_of_water_at_any_stride_is_honest(water_series) -> None:
         continuous(water_series.dipole[::stride], (3,), "dipole")
         continuous(water_series.polarizability[::stride], (3, 3), "polarizability")
         continuous(water_series.dipole[::stride], (3,), "dipole", cell=CUBE)
-
-
-def test_steps_that_stand_still_or_grow_evenly_are_no_jumps() -> None:
-    assert not len(find_jumps(np.zeros(50)))
-    assert not len(find_jumps(np.exp(-np.arange(400) / 20.0)))
-    assert list(find_jumps(np.r_[np.ones(30), 50.0, np.ones(30)])) == [30]
-
-
-# -- positions -----------------------------------------------------------------------------------
-
-
-@given(cell=cells(), seed=st.integers(0, 1000))
-@settings(max_examples=40, deadline=None)
-def test_charges_on_wrapped_positions_give_the_dipole_of_the_paths(
-    cell: np.ndarray, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    steps = rng.normal(0.0, 0.25, (400, 6, 3))
-    path = rng.uniform(0.0, 8.0, (6, 3)) + np.cumsum(steps, axis=0)
-    charges = np.array([0.41, 0.41, -0.82, 1.0, -1.0, 0.0])
-    share = path @ np.linalg.inv(cell)
-    wrapped = (share - np.floor(share)) @ cell
-    dipole, crossings = charge_dipole(wrapped, charges, cell)
-    true = np.einsum("a,tab->tb", charges, path)
-    np.testing.assert_allclose(dipole - dipole[0], true - true[0], atol=1e-8)
-    assert (crossings > 0) == bool(np.any(np.diff(np.floor(share), axis=0)))
-    if crossings:
-        with pytest.raises(DataError, match=r"wrapped positions. Give the cell"):
-            unwrapped_positions(wrapped)
-
-
-def test_positions_too_far_apart_are_refused() -> None:
-    rng = np.random.default_rng(0)
-    with pytest.raises(DataError, match="of a lattice vector between frames"):
-        unwrapped_positions(rng.uniform(0.0, 5.0, (20, 4, 3)), 5.0 * np.eye(3))
-    with pytest.raises(DataError, match="charges have shape"):
-        charge_dipole(np.zeros((5, 4, 3)), np.zeros(3))
-    still, count = unwrapped_positions(np.zeros((5, 4, 3)))
-    assert count == 0
-    assert still.shape == (5, 4, 3)
