@@ -183,12 +183,16 @@ def report_markdown(outcome: Outcome) -> str:
 def _what_was_run(outcome: Outcome) -> str:
     c = outcome.config
     turning = "kept" if c.rotation else "removed"
+    kind, beads = "NVE segments", ""
+    if c.nuclei != "classical":
+        kind = f"{c.nuclei.upper()} segments of {outcome.n_beads} beads"
+        beads = f" and {c.bead_equilibration:g} ps of path-integral dynamics of all beads"
     text = (
-        f"{c.replicas} NVE segments of {c.segment:g} ps (time step {c.timestep:g} fs, velocity "
-        f"Verlet, frequencies corrected for it), started every {c.spacing:g} ps from Langevin "
-        f"dynamics at {c.temperature:g} K (friction {c.friction:g}/fs, {c.equilibration:g} ps of "
-        f"equilibration, seed {c.seed}). The motion of the centre of mass was removed, the overall "
-        f"rotation {turning}. Intensities are absolute, from the fluxes dμ/dt and dα/dt by "
+        f"{c.replicas} {kind} of {c.segment:g} ps (time step {c.timestep:g} fs, frequencies "
+        f"corrected for velocity Verlet), started every {c.spacing:g} ps from Langevin dynamics "
+        f"at {c.temperature:g} K (friction {c.friction:g}/fs, {c.equilibration:g} ps of "
+        f"equilibration, seed {c.seed}){beads}. The motion of the centre of mass was removed, the "
+        f"overall rotation {turning}. Intensities are absolute, from the fluxes dμ/dt and dα/dt by "
         "automatic differentiation; the shaded band is two standard errors over the segments."
     )
     if outcome.infrared is not None:
@@ -307,10 +311,23 @@ def _run_section(outcome: Outcome) -> str:
     return "## Run\n\n" + "\n".join(lines) + picture
 
 
+#: What each way to move the nuclei leaves wrong; the figures are those of water at 300 K.
+_NUCLEI = {
+    "classical": "- Nuclei are classical: no zero-point motion, so X–H stretches come out too high "
+    "and too narrow by what anharmonicity at zero point would shift and mix.",
+    "trpmd": "- Thermostatted ring-polymer dynamics is approximate: its thermostat broadens every "
+    "band, by over 100 cm⁻¹ in a stretch, and lines are off by some 10 cm⁻¹ (water: bend 9 low, "
+    "stretches 11 to 35 high). Band areas hold; line positions of a small molecule are a task for "
+    "perturbation theory.",
+    "rpmd": "- Ring-polymer dynamics is approximate: where a spring of the ring comes near a "
+    "vibration the band splits or moves (water: stretches 60 to 100 cm⁻¹ high), and such "
+    "resonances change with the number of beads. Compare with another number, or with trpmd.",
+}
+
+
 def _caveats(outcome: Outcome) -> str:
     lines = [
-        "- Nuclei are classical: no zero-point motion, so X–H stretches come out too high and too "
-        "narrow by what anharmonicity at zero point would shift and mix.",
+        _NUCLEI[outcome.config.nuclei],
         "- Raman needs a polarizability trained on reference data with diffuse functions; without "
         "them cross sections are too small by up to a factor of two.",
         "- The normal modes are those of one conformer; the dynamics visits whatever it can reach.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from painn_ase.cli.beads import QUANTUM_DEFAULTS, number_of_beads
 from painn_ase.cli.outputs import refuse_existing
 from painn_ase.cli.typed import typed_options
 from painn_ase.errors import DataError
@@ -43,12 +44,14 @@ def spectrum(
     temperature: float | None = typer.Option(
         None, "--temperature", "-T", help="K; 300 for a structure, the run's own for a trajectory."
     ),
-    replicas: int = typer.Option(64, help="NVE segments; errors fall with their root."),
+    replicas: int = typer.Option(
+        64, help="Segments; errors fall with their root. By default 16 of ring polymers."
+    ),
     segment: float = typer.Option(2.0, help="Length of a segment, ps."),
     timestep: float | None = typer.Option(
         None,
-        help="Time step, fs (0.5); for a trajectory the time between its frames, where the file "
-        "does not say.",
+        help="Time step, fs (0.5; 0.25 of ring polymers); for a trajectory the time between its "
+        "frames, where the file does not say.",
     ),
     stride: int = typer.Option(4, help="Steps between recorded fluxes."),
     friction: float = typer.Option(0.02, help="Of the Langevin run the segments start from, 1/fs."),
@@ -59,6 +62,15 @@ def spectrum(
         None, help="Full width of a sharp line, cm⁻¹; by default what a segment allows."
     ),
     laser: float = typer.Option(532.0, help="Raman excitation, nm."),
+    nuclei: str = typer.Option(
+        "classical", help="classical, or ring polymers: trpmd (broadens), rpmd (has resonances)."
+    ),
+    beads: str = typer.Option(
+        "32", help="Of each ring polymer; auto for as many as the stiffest normal mode needs."
+    ),
+    check_beads: bool = typer.Option(
+        False, "--check-beads", help="Compare energies with those of twice as many beads."
+    ),
     rotation: bool = typer.Option(False, "--rotation", help="Keep the rotation of molecules."),
     no_relax: bool = typer.Option(False, "--no-relax", help="Take the structure as it is."),
     experiment: Path | None = typer.Option(
@@ -128,8 +140,11 @@ def spectrum(
         if name in SpectrumConfig.__dataclass_fields__ and value is not None
     }
     output = output or Path("painn_ase_spectrum")
+    typed = typed_options(ctx)
+    values["beads"] = number_of_beads(beads)
+    if nuclei != "classical":
+        values |= {k: v for k, v in QUANTUM_DEFAULTS.items() if k not in typed}
     if restart:
-        typed = typed_options(ctx)
         values = saved_settings(output) | {k: v for k, v in values.items() if k in typed}
     config: SpectrumConfig = from_dict(SpectrumConfig, values)
     atoms = read_structure(structure)

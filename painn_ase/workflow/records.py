@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from painn_ase.errors import DataError, SpecError, TrajectoryError
 from painn_ase.md import MDResult
@@ -34,6 +34,8 @@ RESULT_FILES = (
     "modes.json",
     *(f"{run}{end}" for run in ("thermostat", "segments")
       for end in (".h5", ".state.npz", ".state.npz.previous")),
+    "beads.state.npz",
+    "beads.state.npz.previous",
     "infrared.csv",
     "raman.csv",
     "spectra.png",
@@ -90,6 +92,15 @@ class SpectrumConfig:
         Largest force after the relaxation, eV/Å.
     rotation : bool
         Keep the rotation of molecules: their rotational envelopes, and a band in the far infrared.
+    nuclei : {"classical", "trpmd", "rpmd"}
+        Newton's, or ring polymers by thermostatted or plain ring-polymer dynamics. These want a
+        time step of 0.25 fs.
+    beads : int
+        Of a ring polymer; 0 for as many as hold 98 % of the energy of the stiffest mode.
+    bead_equilibration : float
+        Path-integral dynamics of all beads before the segments, ps.
+    check_beads : bool
+        Compare the energies of short runs with these beads and with twice as many, and warn.
     """
 
     temperature: float = 300.0
@@ -105,8 +116,19 @@ class SpectrumConfig:
     laser: float = 532.0
     fmax: float = 1e-3
     rotation: bool = False
+    nuclei: Literal["classical", "trpmd", "rpmd"] = "classical"
+    beads: int = 32
+    bead_equilibration: float = 1.0
+    check_beads: bool = False
 
     def __post_init__(self) -> None:
+        if self.nuclei not in ("classical", "trpmd", "rpmd"):
+            raise SpecError(
+                f"nuclei is 'classical', 'trpmd' or 'rpmd', not {self.nuclei!r}. For averages "
+                "alone run `painn-ase md --ensemble pimd`."
+            )
+        if self.beads < 0 or self.bead_equilibration < 0:
+            raise SpecError("beads and bead_equilibration must not be negative.")
         for name in ("temperature", "segment", "timestep", "friction", "spacing", "laser", "fmax"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SpecError(f"{name} must be positive; got {getattr(self, name)!r}.")
@@ -194,7 +216,9 @@ class Outcome:
     segments : ReplicaResult or None
         The NVE segments.
     temperature : float
-        Mean over the segments, K; the one the spectra are made for.
+        Mean over the segments, K, or that of the ring polymers; the one the spectra are made for.
+    n_beads : int
+        Of the ring polymers; one where nuclei are classical.
     advice : tuple of str
         Warnings that came up.
     seconds : dict of str to float
@@ -214,6 +238,7 @@ class Outcome:
     thermostat: MDResult | None
     segments: ReplicaResult | None
     temperature: float
+    n_beads: int = 1
     advice: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     folder: Path = Path()

@@ -23,7 +23,15 @@ from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.spec import to_dict
 from painn_ase.spectra import HarmonicResult, harmonic
 from painn_ase.trajectory import TrajectoryReader, read_time_series
+from painn_ase.units import ev_to_invcm
 from painn_ase.workflow.numbers import compare_bands, compute_spectra
+from painn_ase.workflow.quantum import (
+    check_beads,
+    choose_beads,
+    equilibrated_beads,
+    harmonic_share,
+    segments_of_nuclei,
+)
 from painn_ase.workflow.records import (
     RESULT_FILES,
     InterruptedWorkflowError,
@@ -101,14 +109,18 @@ def run_spectrum(
             modes = _normal_modes(start, calculator, folder, narrator)
         with _timed(seconds, "thermostat"):
             thermostat = _sample(start, config, folder, narrator)
+        n_beads = _n_beads(start, calculator, config, modes, narrator)
         with _timed(seconds, "segments"):
-            segments = _segments(start, calculator, config, quantities, folder, narrator)
+            segments = _segments(calculator, config, n_beads, quantities, folder, narrator)
         with _timed(seconds, "spectra"):
-            _advise_on_temperature(segments.temperature, config.temperature)
+            temperature = config.temperature  # of the distribution that the beads are drawn from
+            if config.nuclei == "classical":
+                temperature = segments.temperature
+                _advise_on_temperature(temperature, config.temperature)
             series = read_time_series(folder / "segments.h5")
             ir, raman, ratio = compute_spectra(
                 series,
-                temperature=segments.temperature,
+                temperature=temperature,
                 laser=config.laser,
                 resolution=config.resolution,
                 timestep=config.timestep,
@@ -124,7 +136,8 @@ def run_spectrum(
         bands=compare_bands(ir, modes),
         thermostat=thermostat,
         segments=segments,
-        temperature=segments.temperature,
+        temperature=temperature,
+        n_beads=n_beads,
         advice=tuple(dict.fromkeys(advice)),
         seconds=seconds,
         folder=folder,
@@ -269,16 +282,46 @@ def _sample(atoms: Atoms, config: SpectrumConfig, folder: Path, narrator: Narrat
     return result
 
 
-def _segments(
+def _n_beads(
     atoms: Atoms,
     calculator: PaiNNCalculator,
     config: SpectrumConfig,
+    modes: HarmonicResult | None,
+    narrator: Narrator,
+) -> int:
+    """Beads of the segments: chosen, told and checked."""
+    if config.nuclei == "classical":
+        return 1
+    n_beads = choose_beads(config.beads, atoms, modes, config.temperature)
+    if modes is not None:
+        share = harmonic_share(modes, n_beads, config.temperature)
+        narrator.say(f"{n_beads} beads hold {100 * share:.1f} % of the harmonic energy")
+    if config.check_beads:
+        few, many = check_beads(
+            calculator, atoms, n_beads, config.temperature, seed=config.seed, narrator=narrator
+        )
+        for found in (few, many):
+            value, error = (ev_to_invcm * x for x in found.energy)
+            narrator.say(f"energy of {found.n_beads} beads: {value:.0f} ± {error:.0f} cm⁻¹")
+    return n_beads
+
+
+def _segments(
+    calculator: PaiNNCalculator,
+    config: SpectrumConfig,
+    n_beads: int,
     quantities: tuple[str, ...],
     folder: Path,
     narrator: Narrator,
 ) -> ReplicaResult:
-    """NVE segments of all replicas with their fluxes."""
+    """Segments of all replicas with their fluxes, by the dynamics of their nuclei."""
     starts = _starts(folder / "thermostat.h5", config)
+    path, beads = folder / "segments.h5", None
+    if config.nuclei != "classical":
+        state = folder / "beads.state.npz"
+        warm = equilibrated_beads(calculator, starts, config, n_beads, state, narrator)
+        _go_on(warm.signal, folder)
+        beads = warm.beads
     md = ReplicaConfig(
         steps=config.segment_steps,
         timestep=config.timestep,
@@ -288,14 +331,16 @@ def _segments(
         energy_stride=20,
         save_every=max(20, config.segment_steps // 20),
     )
-    path = folder / "segments.h5"
-    with narrator.bar(f"{config.replicas} NVE segments", md.steps) as tick:
+    md = segments_of_nuclei(md, config, n_beads)
+    label = "NVE" if config.nuclei == "classical" else config.nuclei.upper()
+    with narrator.bar(f"{config.replicas} {label} segments", md.steps) as tick:
         result = run_replicas(
             driving(calculator.backends),
             starts,
             md,
             device=calculator.device,
             charge=calculator.charge,
+            beads=beads,
             trajectory=path,
             restart=path.with_suffix(".state.npz").exists(),
             progress=tick,

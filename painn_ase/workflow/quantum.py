@@ -1,0 +1,180 @@
+"""What quantum nuclei add to the workflow: how many beads, beads in equilibrium, and a check."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from painn_ase.calculator import PaiNNCalculator
+from painn_ase.errors import PaiNNWarning
+from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
+from painn_ase.md.ring_averages import QuantumAverages, quantum_averages
+from painn_ase.md.ring_modes import beads_for, harmonic_energy
+from painn_ase.spectra import HarmonicResult
+from painn_ase.units import ev_to_invcm
+from painn_ase.workflow.records import Narrator, SpectrumConfig
+
+__all__ = [
+    "check_beads",
+    "choose_beads",
+    "equilibrated_beads",
+    "harmonic_share",
+    "segments_of_nuclei",
+    "stiffest_mode",
+]
+
+#: cm⁻¹; what to expect of a system whose modes nobody has computed, with and without hydrogen.
+_STIFFEST = (3800.0, 2200.0)
+#: fs; enough for averages over beads, and the limit for their dynamics.
+_EQUILIBRATION_STEP = 0.5
+#: Replicas and ps of the check at twice the beads, and the difference worth a word.
+_CHECK_REPLICAS = 8
+_CHECK_TIME = 1.0
+_CHECK_TOLERANCE = 0.03
+
+
+def stiffest_mode(atoms: Atoms, modes: HarmonicResult | None) -> float:
+    """The highest frequency of `atoms`, cm⁻¹: of its normal modes, else what its elements allow."""
+    if modes is not None and len(modes.frequencies):
+        return float(np.max(modes.frequencies))
+    return _STIFFEST[0] if 1 in atoms.numbers else _STIFFEST[1]
+
+
+def choose_beads(beads: int, atoms: Atoms, modes: HarmonicResult | None, temperature: float) -> int:
+    """The beads asked for; for 0 as many as hold 98 % of the stiffest mode's energy."""
+    return beads or beads_for(stiffest_mode(atoms, modes), temperature)
+
+
+def harmonic_share(modes: HarmonicResult, n_beads: int, temperature: float) -> float:
+    """Part of the exact harmonic energy of all modes that so many beads have."""
+    real = modes.frequencies[modes.frequencies > 0.0]
+    found = sum(harmonic_energy(w, n_beads, temperature) for w in real)
+    return found / sum(harmonic_energy(w, 64 * n_beads, temperature) for w in real)
+
+
+def equilibrated_beads(
+    calculator: PaiNNCalculator,
+    starts: Sequence[Atoms],
+    config: SpectrumConfig,
+    n_beads: int,
+    state: Path,
+    narrator: Narrator,
+) -> ReplicaResult:
+    """All replicas after path-integral dynamics from `starts`, restartable from `state`."""
+    timestep = max(config.timestep, _EQUILIBRATION_STEP)
+    md = ReplicaConfig(
+        steps=max(1, round(1e3 * config.bead_equilibration / timestep)),
+        ensemble="pimd",
+        timestep=timestep,
+        temperature=config.temperature,
+        beads=n_beads,
+        friction=config.friction,
+        seed=config.seed,
+        record=(),
+        save_every=200,
+    )
+    with narrator.bar(f"{len(starts)} × {n_beads} beads, PIMD", md.steps) as tick:
+        return run_replicas(
+            calculator, starts, md, state=state, restart=state.exists(), progress=tick
+        )
+
+
+def segments_of_nuclei(md: ReplicaConfig, config: SpectrumConfig, n_beads: int) -> ReplicaConfig:
+    """The settings of the segments with the nuclei that `config` asks for."""
+    if config.nuclei == "classical":
+        return md
+    return replace(
+        md,
+        ensemble=config.nuclei,
+        beads=n_beads,
+        temperature=config.temperature,
+        seed=config.seed + 1,
+    )
+
+
+def check_beads(
+    calculator: PaiNNCalculator,
+    atoms: Atoms,
+    n_beads: int,
+    temperature: float,
+    *,
+    time: float = _CHECK_TIME,
+    replicas: int = _CHECK_REPLICAS,
+    seed: int = 0,
+    narrator: Narrator | None = None,
+) -> tuple[QuantumAverages, QuantumAverages]:
+    """Energies of two short runs, with `n_beads` and with twice as many; warns where they differ.
+
+    Parameters
+    ----------
+    calculator : PaiNNCalculator
+        Of the model.
+    atoms : ase.Atoms
+        Near its minimum.
+    n_beads : int
+        P.
+    temperature : float
+        K.
+    time : float
+        Of each run, ps; the first third is not counted.
+    replicas : int
+        Ring polymers side by side.
+    seed : int
+        Of the random numbers.
+    narrator : Narrator, optional
+        Shown the steps.
+
+    Returns
+    -------
+    tuple of QuantumAverages
+        With P and with 2P beads; energies count from the potential energy of `atoms`.
+    """
+    still = atoms.copy()
+    still.calc = calculator
+    lowest = float(still.get_potential_energy())
+    found = []
+    with tempfile.TemporaryDirectory(prefix="beads-") as folder:
+        for beads in (n_beads, 2 * n_beads):
+            md = ReplicaConfig(
+                steps=max(60, round(1e3 * time / _EQUILIBRATION_STEP)),
+                ensemble="pimd",
+                timestep=_EQUILIBRATION_STEP,
+                temperature=temperature,
+                beads=beads,
+                friction=0.03,
+                seed=seed + beads,
+                record=(),
+                energy_stride=5,
+            )
+            path = Path(folder) / f"{beads}.h5"
+            starts = [atoms.copy() for _ in range(replicas)]
+            if narrator is None:
+                run_replicas(calculator, starts, md, trajectory=path)
+            else:
+                with narrator.bar(f"check with {beads} beads", md.steps) as tick:
+                    run_replicas(calculator, starts, md, trajectory=path, progress=tick)
+            found.append(_counted_from(lowest, quantum_averages(path, skip=time / 3.0)))
+    few, many = found
+    gap = many.energy.value - few.energy.value
+    error = float(np.hypot(few.energy.error, many.energy.error))
+    if abs(gap) > _CHECK_TOLERANCE * many.energy.value and abs(gap) > 2.0 * error:
+        warnings.warn(
+            f"the energy with {n_beads} beads is {few.energy.value * ev_to_invcm:.0f} cm⁻¹, with "
+            f"{2 * n_beads} {many.energy.value * ev_to_invcm:.0f} ± {error * ev_to_invcm:.0f}: "
+            f"{n_beads} beads are too few at {temperature:g} K",
+            PaiNNWarning,
+            stacklevel=2,
+        )
+    return few, many
+
+
+def _counted_from(lowest: float, averages: QuantumAverages) -> QuantumAverages:
+    potential = averages.potential._replace(value=averages.potential.value - lowest)
+    energy = averages.energy._replace(value=averages.energy.value - lowest)
+    return replace(averages, potential=potential, energy=energy)
