@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -126,9 +127,11 @@ def caption(spectrum: Spectrum) -> str:
     """Where a curve comes from and how its line was drawn, in one sentence; empty where unknown."""
     facts, parts = spectrum.provenance, []
     if source := facts.get("source"):
-        parts.append(str(source))
+        parts.append(os.path.basename(str(source)))
     frames, step = _number(facts.get("n_frames_per_run")), _number(facts.get("timestep_fs"))
-    if frames is not None and step is not None:
+    if read := facts.get("input"):
+        parts.append(str(read))
+    elif frames is not None and step is not None:
         runs = _number(facts.get("n_runs")) or 1.0
         count = f"{runs:.0f} × {frames:.0f}" if runs > 1 else f"{frames:.0f}"
         parts.append(f"{count} frames, Δt = {step:.4g} fs")

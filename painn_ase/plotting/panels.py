@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -33,8 +34,8 @@ _WITHOUT_SCALE = ("arbitrary", "normalised")
 _INSIDE = 3
 #: height of a panel's axes and of a line of its legend, inches
 _PANEL_HEIGHT, _LINE = 2.2, 0.19
-#: width of an upright label, as a share of a panel's
-_LABEL_WIDTH = 0.022
+#: letters of the caption, and the width of an upright label, as a share of a panel's
+_LETTERS_AN_INCH, _LABEL_WIDTH = 20, 0.022
 
 
 @dataclass(frozen=True)
@@ -254,4 +255,6 @@ def _write_caption(figure: Figure, curves: Sequence[tuple[Spectrum, str]]) -> No
     if len(lines) == 1:
         lines = list(named)
     if lines:
-        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=6.5, color="#666666")
+        width = int(_LETTERS_AN_INCH * figure.get_figwidth())
+        text = "\n".join(textwrap.fill(line, width) for line in lines)
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="#666666")
