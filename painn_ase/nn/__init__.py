@@ -2,5 +2,16 @@
 
 from painn_ase.nn.network import AtomicNetwork, Exchange, Features, build_network, builds
 from painn_ase.nn.painn import PaiNN
+from painn_ase.nn.schnet import SchNet
+from painn_ase.nn.so3net import SO3net
 
-__all__ = ["AtomicNetwork", "Exchange", "Features", "PaiNN", "build_network", "builds"]
+__all__ = [
+    "AtomicNetwork",
+    "Exchange",
+    "Features",
+    "PaiNN",
+    "SO3net",
+    "SchNet",
+    "build_network",
+    "builds",
+]

@@ -13,7 +13,7 @@ from painn_ase.spec.heads import (
     PolarizabilitySpec,
 )
 from painn_ase.spec.model import SCHEMA_VERSION, ModelSpec
-from painn_ase.spec.networks import NetworkSpec, PaiNNSpec, network_kind
+from painn_ase.spec.networks import NetworkSpec, PaiNNSpec, SchNetSpec, SO3netSpec, network_kind
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -25,6 +25,8 @@ __all__ = [
     "NetworkSpec",
     "PaiNNSpec",
     "PolarizabilitySpec",
+    "SO3netSpec",
+    "SchNetSpec",
     "from_dict",
     "network_kind",
     "to_dict",

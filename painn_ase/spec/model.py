@@ -17,8 +17,8 @@ SCHEMA_VERSION = 2
 
 #: What to do about a head that finds no vectors.
 _WITHOUT_VECTORS = {
-    "dipole": "Take the kind 'point_charge', or a network with vectors: 'painn'.",
-    "polarizability": "Take a network with vectors: 'painn'.",
+    "dipole": "Take the kind 'point_charge', or a network with vectors: 'painn', 'so3net'.",
+    "polarizability": "Take a network with vectors: 'painn', 'so3net'.",
 }
 
 

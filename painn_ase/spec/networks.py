@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from painn_ase.spec.fields import check_types, require
 
-__all__ = ["NetworkSpec", "PaiNNSpec", "network_kind"]
+__all__ = ["NetworkSpec", "PaiNNSpec", "SO3netSpec", "SchNetSpec", "network_kind"]
 
 
 _Spec = TypeVar("_Spec", bound="NetworkSpec")
@@ -117,3 +117,68 @@ class PaiNNSpec(NetworkSpec):
         filters = 1 if self.shared_filters else self.n_interactions
         interactions = 1 if self.shared_interactions else self.n_interactions
         return filters * (1 + len(self.filter_hidden)) + interactions
+
+
+@network_kind
+@dataclass(frozen=True)
+class SchNetSpec(NetworkSpec):
+    """SchNet (Schütt et al., NIPS 2017; J. Chem. Phys. 148, 241722 (2018)): scalars alone.
+
+    Attributes
+    ----------
+    n_features, n_interactions, n_rbf, cutoff, radial_basis, cutoff_function
+        As in :class:`NetworkSpec`, but for Gaussians as radial basis where none is named.
+    n_filters : int or None
+        Width of the convolution; None for F.
+    shared_interactions : bool
+        The same weights in every block.
+    """
+
+    radial_basis: Literal["bessel", "gaussian"] = "gaussian"
+    n_filters: int | None = None
+    shared_interactions: bool = False
+    kind: Literal["schnet"] = field(default="schnet", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.n_filters is None or self.n_filters >= 1,
+            "n_filters must be at least 1",
+            self.n_filters,
+        )
+
+    @property
+    def least_arrays(self) -> int:
+        """A lower bound of the number of weight arrays, known before a layer is built."""
+        return 1 if self.shared_interactions else self.n_interactions
+
+
+@network_kind
+@dataclass(frozen=True)
+class SO3netSpec(NetworkSpec):
+    """SO3net, SchNetPack 2's spherical network (J. Chem. Phys. 158, 144801 (2023)).
+
+    Attributes
+    ----------
+    n_features, n_interactions, n_rbf, cutoff, radial_basis, cutoff_function
+        As in :class:`NetworkSpec`.
+    lmax : int
+        Highest degree of the spherical features, 1 to 6.
+    shared_interactions : bool
+        The same weights in every block.
+    """
+
+    gives_vectors: ClassVar[bool] = True
+
+    lmax: int = 2
+    shared_interactions: bool = False
+    kind: Literal["so3net"] = field(default="so3net", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(1 <= self.lmax <= 6, "lmax must lie between 1 and 6", self.lmax)
+
+    @property
+    def least_arrays(self) -> int:
+        """A lower bound of the number of weight arrays, known before a layer is built."""
+        return 1 if self.shared_interactions else self.n_interactions

@@ -15,8 +15,9 @@ from painn_ase.spec import (
     EnergySpec,
     HeadsSpec,
     ModelSpec,
-    PaiNNSpec,
+    NetworkSpec,
     PolarizabilitySpec,
+    from_dict,
 )
 
 __all__ = ["random_potential"]
@@ -25,6 +26,7 @@ _HEADS: Mapping[str, Any] = {
     "energy": EnergySpec(),
     "dipole": DipoleSpec(),
     "dipole:local": DipoleSpec(kind="local"),
+    "dipole:point_charge": DipoleSpec(kind="point_charge"),
     "polarizability": PolarizabilitySpec(),
     "polarizability:local": PolarizabilitySpec(kind="local"),
     "charges": ChargesSpec(),
@@ -40,6 +42,7 @@ def random_potential(
     elements: Sequence[int] = (1, 6, 7, 8),
     seed: int = 0,
     *,
+    kind: str = "painn",
     dtype: torch.dtype = torch.float32,
     **representation: Any,
 ) -> AtomisticPotential:
@@ -48,14 +51,16 @@ def random_potential(
     Parameters
     ----------
     n_features, n_interactions, n_rbf, cutoff
-        As in :class:`~painn_ase.spec.PaiNNSpec`; further keywords go there too.
+        As in :class:`~painn_ase.spec.NetworkSpec`; further keywords go to the record of the kind.
     heads : sequence of str
-        From "energy", "dipole", "dipole:local", "polarizability", "polarizability:local",
-        "charges".
+        From "energy", "dipole", "dipole:local", "dipole:point_charge", "polarizability",
+        "polarizability:local", "charges".
     elements : sequence of int
         Atomic numbers.
     seed : int
         The global random state of torch is left as it was.
+    kind : str
+        Of the network: "painn", "schnet", "so3net".
     dtype : torch.dtype
 
     Raises
@@ -66,10 +71,12 @@ def random_potential(
     if unknown := [h for h in heads if h not in _HEADS]:
         raise SpecError(f"unknown heads {unknown}; allowed are {', '.join(_HEADS)}.")
     chosen = {name.partition(":")[0]: _HEADS[name] for name in heads}
+    sizes = {"n_features": n_features, "n_interactions": n_interactions, "n_rbf": n_rbf}
+    network = {"kind": kind, **sizes, "cutoff": cutoff, **representation}
     spec = ModelSpec(
         elements=tuple(sorted(set(elements))),
         heads=HeadsSpec(**chosen),
-        representation=PaiNNSpec(n_features, n_interactions, n_rbf, cutoff, **representation),
+        representation=from_dict(NetworkSpec, network, "random_potential"),
         name="random",
         description=f"random weights, seed {seed}; not trained on anything",
     )
