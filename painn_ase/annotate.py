@@ -64,7 +64,8 @@ def annotate_trajectory(
     Raises
     ------
     TrajectoryError
-        When the source cannot be read, changes its atoms, or names no time step.
+        When the source cannot be read, changes its atoms, masses, periodicity or charge, or names
+        no time step.
     UnsupportedPropertyError
         When fluxes are asked for and frames have no velocities, or the model lacks a head.
     """
@@ -88,7 +89,7 @@ def annotate_trajectory(
     begun = target.with_name(f"{target.stem}.unfinished{target.suffix}")
     writer = TrajectoryWriter.create(
         begun,
-        System.of(first[0]),
+        System.of(first[0], charge=calculator.total_charge(first[0])),
         strides,
         provenance={
             "source": str(source),
@@ -100,7 +101,7 @@ def annotate_trajectory(
     done = 0
     with _kept_if_finished(begun, target), writer:
         for frames in itertools.chain([first], blocks):
-            _check_same_system(frames, first[0], done, source)
+            _check_same_system(calculator, frames, first[0], done, source)
             results = evaluate(calculator, frames, names)
             for atoms, found in zip(frames, results, strict=True):
                 values = {_CHANNEL.get(n, n): found[n] for n in names}
@@ -164,10 +165,19 @@ def _spacing(frames: Sequence[Atoms], source: Path) -> float:
     )
 
 
-def _check_same_system(frames: Sequence[Atoms], first: Atoms, done: int, source: Path) -> None:
+def _check_same_system(
+    calculator: PaiNNCalculator, frames: Sequence[Atoms], first: Atoms, done: int, source: Path
+) -> None:
+    charge = calculator.total_charge(first)
     for n, atoms in enumerate(frames):
-        if not np.array_equal(atoms.numbers, first.numbers):
+        same = {
+            "atoms": np.array_equal(atoms.numbers, first.numbers),
+            "masses": np.array_equal(atoms.get_masses(), first.get_masses()),
+            "periodicity": np.array_equal(atoms.pbc, first.pbc),
+            "charge": calculator.total_charge(atoms) == charge,
+        }
+        if other := [name for name, equal in same.items() if not equal]:
             raise TrajectoryError(
-                f"{source}: frame {done + n} holds other atoms than the first. A trajectory is one "
-                "system; for a set of structures use `painn_ase.evaluate`."
+                f"{source}: frame {done + n} has other {', '.join(other)} than the first. A "
+                "trajectory is one system; for a set of structures use `painn_ase.evaluate`."
             )

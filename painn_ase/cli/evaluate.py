@@ -30,7 +30,9 @@ def evaluate(
         None, help="Time between frames, fs, where the file does not say."
     ),
     extxyz: Path | None = typer.Option(None, help="Also write the frames as extxyz."),
-    charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
+    charge: float | None = typer.Option(
+        None, help="Total charge, e; by default the structure's, else the model's."
+    ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
     backend: str = typer.Option("auto", help="auto, fused or eager."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the output."),

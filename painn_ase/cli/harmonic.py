@@ -52,7 +52,9 @@ def harmonic(
     check: bool = typer.Option(
         False, "--check", help="Compare with finite differences by `ase.vibrations`."
     ),
-    charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
+    charge: float | None = typer.Option(
+        None, help="Total charge, e; by default the structure's, else the model's."
+    ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:

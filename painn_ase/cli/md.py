@@ -52,7 +52,9 @@ def md(
     config: Path | None = typer.Option(
         None, help="TOML file with the settings of a run; options that are typed count more."
     ),
-    charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
+    charge: float | None = typer.Option(
+        None, help="Total charge, e; by default the structure's, else the model's."
+    ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
     backend: str = typer.Option("auto", help="auto, fused or eager."),
     restart: bool = typer.Option(

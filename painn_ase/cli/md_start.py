@@ -119,7 +119,7 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
     from painn_ase.md import MDConfig, fingerprint
 
     record = dict(saved.provenance.get("command", {}))
-    calculator = _saved_calculator(record, typed, state)
+    calculator = _saved_calculator(record, typed, state, saved.atoms.info.get("charge"))
     before = saved.config.to_dict()
     wanted = _merged(typed.config, _settings(typed.options, calculator))
     for name, was, now in _contradictions(before, wanted):
@@ -131,9 +131,7 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
         )
     atoms = saved.atoms
     if typed.structure is not None:
-        named = read_structure(typed.structure)
-        if named.numbers.tolist() != atoms.numbers.tolist():
-            raise _contradiction(state, "structure", atoms.symbols, named.symbols)
+        _check_named(read_structure(typed.structure), atoms, state)
     atoms.calc = calculator
     if typed.model is not None:  # it may have been moved: the next restart looks here
         record |= {
@@ -143,7 +141,27 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
     return Start(atoms, MDConfig.from_dict(_merged(before, wanted)), record, going_on=True)
 
 
-def _saved_calculator(record: dict[str, Any], typed: Typed, state: Path) -> PaiNNCalculator:
+def _check_named(named: Atoms, atoms: Atoms, state: Path) -> None:
+    """What a structure that was named again says must be what the run has."""
+    from painn_ase.graph import stated_charge
+    from painn_ase.trajectory import constraint_records
+
+    if named.numbers.tolist() != atoms.numbers.tolist():
+        raise _contradiction(state, "structure", atoms.symbols, named.symbols)
+    charge, was = stated_charge(named), atoms.info.get("charge")
+    if charge is not None and charge != was:
+        raise _contradiction(state, "the structure's charge", was, charge)
+    if named.has("masses") and (named.get_masses() != atoms.get_masses()).any():
+        before, now = (a.get_masses().tolist() for a in (atoms, named))
+        raise _contradiction(state, "the structure's masses", before, now)
+    before, now = ([r["name"] for r in constraint_records(a)] for a in (atoms, named))
+    if now and now != before:
+        raise _contradiction(state, "the structure's constraints", before, now)
+
+
+def _saved_calculator(
+    record: dict[str, Any], typed: Typed, state: Path, charge_before: float | None
+) -> PaiNNCalculator:
     """The calculator of the run in `record`; device and backend may be others than before."""
     from painn_ase.md import fingerprint
 
@@ -153,8 +171,10 @@ def _saved_calculator(record: dict[str, Any], typed: Typed, state: Path) -> PaiN
             f"{state} does not say which model it ran: name it after the command."
         )
     charge = typed.charge if "charge" in typed.options else record.get("charge")
-    if record and charge != record.get("charge"):
-        raise _contradiction(state, "--charge", record.get("charge"), charge)
+    # What the run was evaluated with, whoever said so: option, structure or model.
+    was = record.get("charge") if charge_before is None else charge_before
+    if record and "charge" in typed.options and charge != was:
+        raise _contradiction(state, "--charge", was, charge)
     device = typed.device if "device" in typed.options else record.get("device")
     backend = typed.backend if "backend" in typed.options else record.get("backend", typed.backend)
     try:

@@ -85,7 +85,9 @@ def spectrum(
     polarizability_unit: str | None = typer.Option(
         None, help="Of a trajectory that does not say: Å^3, a.u., e^2*Å^2/eV …"
     ),
-    charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
+    charge: float | None = typer.Option(
+        None, help="Total charge, e; by default the structure's, else the model's."
+    ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
     backend: str = typer.Option("auto", help="auto, fused or eager."),
     restart: bool = typer.Option(False, "--restart", help="Go on with what is in the folder."),

@@ -19,8 +19,9 @@ from ase import Atoms
 from ase.md.verlet import VelocityVerlet
 from numpy.typing import NDArray
 
-from painn_ase.errors import GeometryError, MissingDependencyError
+from painn_ase.errors import GeometryError, MissingDependencyError, UnstableRunError
 from painn_ase.md.config import MDConfig
+from painn_ase.md.constraints import convergence_error
 
 __all__ = ["Integrator", "build_integrator"]
 
@@ -44,8 +45,19 @@ class Integrator:
     memory: tuple[str, ...]
 
     def step(self) -> None:
-        """Advance by one time step."""
-        self.dynamics.step()
+        """Advance by one time step.
+
+        Raises
+        ------
+        UnstableRunError
+            Where the constraints cannot be satisfied.
+        """
+        try:
+            self.dynamics.step()
+        except RuntimeError as error:
+            if (reason := convergence_error(error)) is not None:
+                raise UnstableRunError(f"{reason}.") from error
+            raise
 
     def set_momenta(self, momenta: NDArray[np.float64]) -> None:
         """Other momenta (n_atoms, 3) in ASE's units, also where ASE keeps copies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import threading
@@ -23,10 +24,14 @@ from numpy.typing import NDArray
 from painn_ase._version import __version__
 from painn_ase.errors import GeometryError, PaiNNError, TrajectoryError, UnstableRunError
 from painn_ase.md.config import CHANGEABLE, MDConfig
+from painn_ase.md.constraints import check_constraints, convergence_error, is_only_center
 from painn_ase.md.guard import ExtrapolationGuard
+from painn_ase.md.identity import RunIdentity
 from painn_ase.md.integrators import Integrator, build_integrator
 from painn_ase.md.monitor import Drift, Monitor
 from painn_ase.md.observers import Frame, Observer, Recorder, Response
+from painn_ase.md.run_files import check_same_settings
+from painn_ase.md.saved import saved_constraints
 from painn_ase.md.state import RunState, read_state, write_state
 from painn_ase.md.velocities import (
     count_degrees_of_freedom,
@@ -34,7 +39,12 @@ from painn_ase.md.velocities import (
     remove_rotation,
     remove_translation,
 )
-from painn_ase.trajectory import System, TrajectoryWriter
+from painn_ase.trajectory import (
+    System,
+    TrajectoryWriter,
+    constraint_records,
+    constraints_of,
+)
 
 __all__ = ["MDResult", "StopSignals", "run_md"]
 
@@ -215,6 +225,10 @@ class _Run:
         self.temperatures = np.zeros(2)  # n, ΣT
         self._started = clock.monotonic()
         self._first_step = 0
+        check_constraints(atoms, config.ensemble)
+        self.identity = RunIdentity.of(
+            atoms, response.calculator, changing_cell=config.ensemble == "npt"
+        )
         self.holds_center = (
             config.center_of_mass == "fix" and config.ensemble != "npt" and not atoms.constraints
         )
@@ -223,20 +237,18 @@ class _Run:
         pushed = config.ensemble in ("langevin", "baoab")
         if self.holds_center and pushed:
             atoms.set_constraint(FixCom())
-        if config.ensemble == "nose-hoover" and any(
-            not isinstance(c, FixCom) for c in atoms.constraints
-        ):
-            raise GeometryError(
-                "ASE's Nosé–Hoover chain does not obey constraints; use 'langevin' or 'bussi'."
-            )
         self.removes_rotation = (
-            config.removes_rotation
-            and not any(atoms.pbc)
-            and not any(not isinstance(c, FixCom) for c in atoms.constraints)
+            config.removes_rotation and not any(atoms.pbc) and is_only_center(atoms)
         )
         self.degrees_of_freedom = count_degrees_of_freedom(
             atoms, rotation_removed=self.removes_rotation
         ) - (3 if self.holds_center and not pushed else 0)
+        if self.degrees_of_freedom <= 0 and config.ensemble != "nve":
+            raise GeometryError(
+                f"{atoms.get_chemical_formula()} has no degrees of freedom left for a thermostat: "
+                f"{3 * len(atoms)} coordinates, and constraints, the resting centre of mass or the "
+                "removed rotation take them all. Free some (center_of_mass = 'free'), or run nve."
+            )
         self.monitor = Monitor(config, self.degrees_of_freedom)
         self.integrator: Integrator | None = None
 
@@ -251,7 +263,12 @@ class _Run:
             if config.velocities == "draw"
             else atoms.get_velocities()
         )
-        atoms.set_momenta(self._without_rigid_motion(velocities) * masses[:, None])
+        try:
+            atoms.set_momenta(self._without_rigid_motion(velocities) * masses[:, None])
+        except RuntimeError as error:
+            if (reason := convergence_error(error)) is not None:
+                raise GeometryError(f"{reason}. Look at atoms.constraints.") from error
+            raise
         self._build_integrator()
 
     def _without_rigid_motion(self, velocities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -268,7 +285,11 @@ class _Run:
         if self.state_path is None:
             raise TrajectoryError("a restart needs the restart file: name it, or the trajectory.")
         saved = read_state(self.state_path)
-        self._check_same_run(saved)
+        before = MDConfig.from_dict(saved.header["config"]).to_dict()
+        check_same_settings(self.state_path, before, self.config.to_dict(), CHANGEABLE)
+        if saved.arrays["numbers"].tolist() != self.atoms.numbers.tolist():
+            raise TrajectoryError(f"{self.state_path} belongs to a run of other atoms.")
+        self.identity.check(saved.header, self.state_path)
         try:
             self._restore(saved)
         except (KeyError, ValueError, TypeError) as error:
@@ -278,6 +299,9 @@ class _Run:
 
     def _restore(self, saved: RunState) -> None:
         atoms, arrays = self.atoms, saved.arrays
+        if self.identity.system["constraints"]:
+            # To the last bit of the lengths of bonds.
+            atoms.set_constraint(constraints_of(saved_constraints(saved.header)))
         # Around the constraints, which would move what must come back exactly.
         atoms.set_cell(arrays["cell"], scale_atoms=False)
         atoms.arrays["positions"][:] = arrays["positions"]
@@ -304,20 +328,6 @@ class _Run:
         self.drift = Drift(arrays["drift"].copy(), float(saved.header["first_energy"]))
         self.temperatures = arrays["temperatures"].copy()
 
-    def _check_same_run(self, saved: RunState) -> None:
-        """A restart may add steps; anything else would be another run."""
-        before = MDConfig.from_dict(saved.header["config"]).to_dict()
-        now = self.config.to_dict()
-        changed = [k for k in now if k not in CHANGEABLE and now[k] != before[k]]
-        if changed:
-            raise TrajectoryError(
-                f"{self.state_path} belongs to a run with other settings: "
-                + ", ".join(f"{k} was {before[k]!r}, is {now[k]!r}" for k in changed)
-                + ". Restart with the same, or begin a new run."
-            )
-        if saved.arrays["numbers"].tolist() != self.atoms.numbers.tolist():
-            raise TrajectoryError(f"{self.state_path} belongs to a run of other atoms.")
-
     def _build_integrator(self) -> None:
         self.integrator = build_integrator(
             self.atoms, self.config, self.rng, self.degrees_of_freedom
@@ -341,7 +351,7 @@ class _Run:
         else:
             writer = TrajectoryWriter.create(
                 path,
-                System.of(self.atoms),
+                self._system(),
                 strides,
                 provenance=self._provenance(),
                 author=author,
@@ -351,13 +361,19 @@ class _Run:
         self.recorder = Recorder(writer, self.response)
         return self.recorder
 
+    def _system(self) -> System:
+        """What the trajectory says of the atoms; of constraints those that the user put on."""
+        own = tuple(self.identity.system["constraints"])
+        system = System.of(self.atoms, charge=self.identity.system["charge"])
+        return dataclasses.replace(system, constraints=own)
+
     def _provenance(self) -> dict[str, Any]:
         return {
             "config": self.config.to_dict(),
             "code": {"painn_ase": __version__, "ase": ase.__version__, "numpy": np.__version__},
             "calculator": describe_calculator(self.atoms.calc),
             "response": describe_calculator(self.response.calculator),
-            "constraints": [c.todict() for c in self.atoms.constraints],
+            "constraints": constraint_records(self.atoms),
             "degrees_of_freedom": self.degrees_of_freedom,
             "rotation_removed": self.removes_rotation,
             "started": clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime()),
@@ -477,9 +493,7 @@ class _Run:
             "provenance": self.provenance,
             "pbc": [bool(p) for p in self.atoms.pbc],
             "masses": self.atoms.get_masses().tolist(),
-            "constraints": json.loads(
-                json.dumps([c.todict() for c in self.atoms.constraints], default=_plain)
-            ),
+            "identity": self.identity.header(),
         }
         write_state(self.state_path, RunState(snapshot.step, header, snapshot.arrays))
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ase import Atoms
-from ase.constraints import dict2constraint
 
 from painn_ase.errors import SpecError, TrajectoryError
 from painn_ase.md.config import MDConfig
 from painn_ase.md.state import read_state
-from painn_ase.potential import AtomisticPotential
+from painn_ase.trajectory import constraints_of
 
-__all__ = ["SavedRun", "fingerprint", "load_structure"]
+__all__ = ["SavedRun", "load_structure", "saved_constraints"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class SavedRun:
     provenance : mapping
         What :func:`~painn_ase.md.run_md` was given as ``provenance``.
     atoms : ase.Atoms
-        The structure with its momenta and constraints.
+        The structure with its momenta, masses, total charge (``info["charge"]``) and constraints.
     """
 
     step: int
@@ -60,9 +58,9 @@ class SavedRun:
             )
             atoms.set_masses(saved.header["masses"])
             atoms.set_momenta(saved.arrays["momenta"])
-            # The run puts its own FixCom back.
-            kept = [c for c in saved.header["constraints"] if c["name"] != "FixCom"]
-            atoms.set_constraint([dict2constraint(c) for c in kept])
+            if (charge := _charge_of(saved.header)) is not None:
+                atoms.info["charge"] = charge
+            atoms.set_constraint(constraints_of(saved_constraints(saved.header)))
             provenance = dict(saved.header.get("provenance", {}))
         except (KeyError, ValueError, TypeError, SpecError) as error:
             raise TrajectoryError(f"{state} holds no structure and settings ({error}).") from error
@@ -74,10 +72,15 @@ def load_structure(state: str | Path) -> Atoms:
     return SavedRun.load(state).atoms
 
 
-def fingerprint(potentials: Sequence[AtomisticPotential]) -> str:
-    """SHA-256 of the weights: the same model, or committee, wherever its files lie."""
-    digest = hashlib.sha256()
-    for potential in potentials:
-        for name, weights in sorted(potential.state_dict().items()):
-            digest.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def saved_constraints(header: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Constraints that the user put on, as records; not the ``FixCom`` that a run adds itself."""
+    if "identity" in header:
+        return list(header["identity"]["constraints"])
+    # Version 0.1.0 wrote its own down too, and adds that only where there is no other.
+    records = list(header["constraints"])
+    return [] if [r["name"] for r in records] == ["FixCom"] else records
+
+
+def _charge_of(header: Mapping[str, Any]) -> float | None:
+    charge = header.get("identity", {}).get("charge")
+    return None if charge is None else float(charge)

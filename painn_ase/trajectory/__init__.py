@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from painn_ase.trajectory.channels import CHANNELS, Channel
-from painn_ase.trajectory.frames import export_extxyz, iterate_frames
+from painn_ase.trajectory.constraints import (
+    KNOWN_CONSTRAINTS,
+    constraint_records,
+    constraints_of,
+)
+from painn_ase.trajectory.frames import HDF5_SUFFIXES, export_extxyz, iterate_frames
 from painn_ase.trajectory.read import read_time_series
 from painn_ase.trajectory.reader import TrajectoryReader
 from painn_ase.trajectory.series import TimeSeries
@@ -11,11 +16,15 @@ from painn_ase.trajectory.writer import System, TrajectoryWriter
 
 __all__ = [
     "CHANNELS",
+    "HDF5_SUFFIXES",
+    "KNOWN_CONSTRAINTS",
     "Channel",
     "System",
     "TimeSeries",
     "TrajectoryReader",
     "TrajectoryWriter",
+    "constraint_records",
+    "constraints_of",
     "export_extxyz",
     "iterate_frames",
     "read_time_series",

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.channels import CHANNELS, Channel, channel_factor
+from painn_ase.trajectory.constraints import constraints_of
 from painn_ase.trajectory.journal import JournaledFile
 from painn_ase.trajectory.typed import attribute, check_type
 from painn_ase.trajectory.writer import System
@@ -203,7 +204,10 @@ class TrajectoryReader:
             yield self.read(name, start, start + size, ase_units=ase_units)
 
     def atoms(self, index: int, replica: int = 0) -> Atoms:
-        """One frame as :class:`ase.Atoms`, with velocities, energy and forces where recorded."""
+        """One frame as :class:`ase.Atoms`, with velocities, energy and forces where recorded.
+
+        Masses, total charge (``info["charge"]``) and constraints are those of the run.
+        """
         steps = self._element("positions").steps
         if not -len(steps) <= index < len(steps):
             raise TrajectoryError(f"{self.path}: no frame {index}; there are {len(steps)}.")
@@ -218,6 +222,8 @@ class TrajectoryReader:
             pbc=self.system.pbc,
         )
         atoms.set_masses(self.system.masses)
+        if self.system.charge is not None:
+            atoms.info["charge"] = self.system.charge
         if (velocities := frame.get("velocities")) is not None:
             atoms.set_velocities(velocities)
         results: dict[str, Any] = {
@@ -237,6 +243,8 @@ class TrajectoryReader:
         element = self._element("positions")
         if element.times is not None and element.time_unit is not None:
             atoms.info["time_fs"] = float(element.times[index]) * self._to_fs(element)
+        # Last, since ASE's own setters would obey them.
+        atoms.set_constraint(constraints_of(self.system.constraints))
         return atoms
 
     def iterate_atoms(self, stride: int = 1) -> Iterator[Atoms]:
@@ -358,6 +366,8 @@ class TrajectoryReader:
             pbc=(pbc[0], pbc[1], pbc[2]),
             n_replicas=copies,
             n_beads=_beads(record),
+            charge=_read_charge(record),
+            constraints=_read_constraints(record),
         )
 
     def _read_provenance(self) -> dict[str, Any]:
@@ -452,6 +462,28 @@ def _beads(record: h5py.Group | None) -> int:
     if n_beads < 1:
         raise TrajectoryError(f"a ring polymer of {n_beads} beads.")
     return n_beads
+
+
+def _read_charge(record: h5py.Group | None) -> float | None:
+    """The total charge, e; None in files of other programs and of version 0.1.0."""
+    value = None if record is None else attribute(record, "charge")
+    if value is None:
+        return None
+    if np.size(value) != 1 or not np.isfinite(charge := float(np.asarray(value).reshape(()))):
+        raise TrajectoryError(f"the total charge {value!r:.60} is no finite number.")
+    return charge
+
+
+def _read_constraints(record: h5py.Group | None) -> tuple[dict[str, Any], ...]:
+    """What held the atoms, looked at but not made yet."""
+    if record is None:
+        return ()
+    text = attribute(record, "constraints")
+    if text is None and "constraints" in record:
+        text = _whole(_dataset(record, "constraints"))
+    records = [] if text is None else json.loads(_text(text))
+    constraints_of(records)
+    return tuple(records)
 
 
 def _particle_group(file: h5py.File) -> h5py.Group:

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from painn_ase._version import __version__
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.channels import Channel, channel_factor, channel_named
+from painn_ase.trajectory.constraints import constraint_records
 from painn_ase.trajectory.journal import JournaledFile, journal_path
 from painn_ase.trajectory.typed import attribute
 
@@ -50,6 +51,10 @@ class System:
         leading axis more.
     n_beads : int
         Of the ring polymer that each copy is; one where nuclei are classical.
+    charge : float or None
+        Total charge that the system was evaluated with, e; None where nothing says.
+    constraints : tuple of dict
+        What held the atoms, as :func:`~painn_ase.trajectory.constraint_records` says it.
     """
 
     numbers: NDArray[np.int64]
@@ -58,10 +63,24 @@ class System:
     pbc: tuple[bool, bool, bool] = (False, False, False)
     n_replicas: int | None = None
     n_beads: int = 1
+    charge: float | None = None
+    constraints: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
-    def of(cls, atoms: Any, n_replicas: int | None = None, n_beads: int = 1) -> System:
-        """The system of an :class:`ase.Atoms`."""
+    def of(
+        cls,
+        atoms: Any,
+        n_replicas: int | None = None,
+        n_beads: int = 1,
+        charge: float | None = None,
+    ) -> System:
+        """The system of an :class:`ase.Atoms`, constraints included.
+
+        Raises
+        ------
+        GeometryError
+            For a constraint that no file could hold.
+        """
         return cls(
             numbers=np.asarray(atoms.numbers, dtype=np.int64),
             masses=np.asarray(atoms.get_masses(), dtype=np.float64),
@@ -69,6 +88,8 @@ class System:
             pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
             n_replicas=n_replicas,
             n_beads=n_beads,
+            charge=charge,
+            constraints=tuple(constraint_records(atoms)),
         )
 
 
@@ -403,12 +424,22 @@ def _write_frame_of_file(
     if system.n_beads != 1:
         record.attrs["n_beads"] = np.int64(system.n_beads)
     record.attrs["cell"] = np.asarray(system.cell, dtype=np.float64)
+    if system.charge is not None:
+        record.attrs["charge"] = np.float64(system.charge)
+        record.attrs["charge_unit"] = "e"
+    if system.constraints:
+        _write_text(record, "constraints", list(system.constraints))
     for key, value in provenance.items():
-        text = json.dumps(value, default=str)
-        if len(text.encode()) < _ATTRIBUTE_LIMIT:
-            record.attrs[f"provenance_{key}"] = text
-        else:
-            record[f"provenance_{key}"] = text
+        _write_text(record, f"provenance_{key}", value)
+
+
+def _write_text(record: h5py.Group, name: str, value: Any) -> None:
+    """A value as JSON: an attribute, or a dataset where it is too long for one."""
+    text = json.dumps(value, default=str)
+    if len(text.encode()) < _ATTRIBUTE_LIMIT:
+        record.attrs[name] = text
+    else:
+        record[name] = text
 
 
 def _create_stream(

@@ -17,8 +17,10 @@ from ase.optimize import BFGS
 
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import GeometryError, PaiNNWarning, TrajectoryError
-from painn_ase.md import Frame, MDConfig, MDResult, RecordConfig, fingerprint, run_md
+from painn_ase.md import Frame, MDConfig, MDResult, RecordConfig, run_md
 from painn_ase.md.committee import driving
+from painn_ase.md.identity import RunIdentity
+from painn_ase.md.replica_starts import held_coordinates
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.spec import to_dict
 from painn_ase.spectra import HarmonicResult, harmonic
@@ -92,16 +94,21 @@ def run_spectrum(
     InterruptedWorkflowError
         After SIGINT or SIGTERM, with everything saved.
     GeometryError
-        When the model has no energy, or neither dipole nor polarizability.
+        When the model has no energy, or neither dipole nor polarizability; for constraints other
+        than FixAtoms, FixCartesian and FixCom.
+    TrajectoryError
+        When the folder holds a run of another structure, charge or model, or with other settings.
     """
     folder, narrator = Path(folder), narrator or _Silent()
     spec = calculator.potential.spec
     quantities = _recorded_fluxes(calculator)
-    _prepare_folder(folder, config, fingerprint(calculator.potentials), restart, overwrite)
-    seconds: dict[str, float] = {}
-    advice: list[str] = []
+    held_coordinates(atoms)  # replicas would refuse other constraints, and hours later
     start = atoms.copy()
     start.calc = calculator
+    identity = RunIdentity.of(start, calculator)
+    _prepare_folder(folder, config, identity, restart, overwrite)
+    seconds: dict[str, float] = {}
+    advice: list[str] = []
     with _collected(advice):
         with _timed(seconds, "relaxation"):
             _relax(start, config, folder, narrator, relax)
@@ -157,7 +164,7 @@ def _recorded_fluxes(calculator: PaiNNCalculator) -> tuple[str, ...]:
 
 
 def _prepare_folder(
-    folder: Path, config: SpectrumConfig, weights: str, restart: bool, overwrite: bool
+    folder: Path, config: SpectrumConfig, identity: RunIdentity, restart: bool, overwrite: bool
 ) -> None:
     """Make the folder and see that what is in it belongs to the same run, or may go."""
     settings = folder / "settings.json"
@@ -169,12 +176,7 @@ def _prepare_folder(
                 f"{folder} was begun with other settings ({', '.join(changed)}). Use the same, or "
                 "another folder."
             )
-        model = folder / "model.json"
-        if model.exists() and json.loads(model.read_text(encoding="utf-8"))["sha256"] != weights:
-            raise TrajectoryError(
-                f"{folder} was begun with a model of other weights. Name the same, or another "
-                "folder."
-            )
+        _check_identity(folder, identity)
         return
     there = [folder / name for name in RESULT_FILES if (folder / name).exists()]
     if there and not overwrite:
@@ -186,10 +188,29 @@ def _prepare_folder(
         folder.mkdir(parents=True, exist_ok=True)
         for path in there:
             path.unlink()
-        (folder / "model.json").write_text(json.dumps({"sha256": weights}), encoding="utf-8")
+        record = {"sha256": identity.weights, "identity": identity.header()}
+        (folder / "model.json").write_text(json.dumps(record), encoding="utf-8")
         settings.write_text(json.dumps(to_dict(config), indent=1), encoding="utf-8")
     except OSError as error:
         raise TrajectoryError(f"{folder} cannot be written: {error.strerror or error}.") from error
+
+
+def _check_identity(folder: Path, identity: RunIdentity) -> None:
+    """What is in the folder belongs to the same system and model."""
+    path = folder / "model.json"
+    if not path.exists():
+        return
+    try:
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise TrajectoryError(
+            f"{path} cannot be read: {error}. Begin anew with --overwrite."
+        ) from error
+    if record.get("sha256") != identity.weights:
+        raise TrajectoryError(
+            f"{folder} was begun with a model of other weights. Name the same, or another folder."
+        )
+    identity.check(record, folder)
 
 
 def _relax(
@@ -339,7 +360,7 @@ def _segments(
             starts,
             md,
             device=calculator.device,
-            charge=calculator.charge,
+            charge=calculator.total_charge(starts[0]),
             beads=beads,
             trajectory=path,
             restart=path.with_suffix(".state.npz").exists(),

@@ -96,7 +96,7 @@ def test_restart_with_all_settings_typed_again_is_the_same_run(model: str, begun
         (["--time-constant", 50], "--time-constant was 100"),
         (["--flux", 4], "record.dipole_flux was 2"),
         (["--stride", 3], "record.positions was 10"),
-        (["--charge", 1], "--charge was None"),
+        (["--charge", 1], "--charge was 0.0"),
         (["--steps", 3], "has done 6 already"),
     ],
 )

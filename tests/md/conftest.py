@@ -50,3 +50,9 @@ def ethanol():
         return atoms
 
     return build
+
+
+@pytest.fixture
+def springs() -> type[Springs]:
+    """The calculator's class, for other structures."""
+    return Springs
