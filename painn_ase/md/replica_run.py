@@ -334,7 +334,10 @@ class ReplicaRun:
         self.files.open(
             self.step,
             System.of(
-                self.template, n_replicas=self.copies.n_replicas, n_beads=self.stepper.n_beads
+                self.template,
+                n_replicas=self.copies.n_replicas,
+                n_beads=self.stepper.n_beads,
+                charge=self.starts.charge,
             ),
             self.config.strides(),
             restart=restart,
