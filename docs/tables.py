@@ -11,6 +11,7 @@ from pathlib import Path
 import painn_ase
 from painn_ase import errors
 from painn_ase.quantities import QUANTITIES
+from painn_ase.trajectory.formats import table_of_formats
 
 __all__ = ["ErrorMessage", "find_error_messages", "write_tables"]
 
@@ -45,6 +46,7 @@ def write_tables(folder: Path) -> None:
         ("quantities.md", quantities_table()),
         ("errors.md", errors_table()),
         ("commands.md", commands()),
+        ("formats.md", formats_table()),
     ):
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -57,6 +59,17 @@ def quantities_table() -> str:
     for q in QUANTITIES.values():
         shape = ", ".join(map(str, q.shape)) or "scalar"
         rows.append(f"| `{q.name}` | {q.symbol} | {shape} | {q.unit} | {q.requires} |")
+    return "\n".join(rows) + "\n"
+
+
+def formats_table() -> str:
+    """Every file that can be read, how it is recognised, and what it gives."""
+    rows = [
+        "| program | files | recognised by | gives | extra |",
+        "|---|---|---|---|---|",
+    ]
+    for f in table_of_formats():
+        rows.append(f"| {f.program} | {f.files} | {f.mark} | {f.gives} | {f.extra} |")
     return "\n".join(rows) + "\n"
 
 

@@ -1,4 +1,5 @@
-"""Harmonic analysis where it meets ASE: thermochemistry, and a check against ``ase.vibrations``.
+"""Harmonic analysis where it meets ASE and other programs: thermochemistry, a check against
+``ase.vibrations``, frequency jobs of quantum chemistry for comparison.
 
 The analysis itself needs no ASE and is in ``painn_ase.spectra``.
 """
@@ -16,10 +17,19 @@ from ase.thermochemistry import HarmonicThermo, IdealGasThermo
 from ase.vibrations import Infrared, Vibrations
 from numpy.typing import NDArray
 
-from painn_ase.errors import DataError, GeometryError
+from painn_ase.elements import ATOMIC_MASSES, SYMBOLS
+from painn_ase.errors import DataError, GeometryError, TrajectoryError
 from painn_ase.spectra import HarmonicResult, harmonic
+from painn_ase.trajectory.formats.optional import errors_named, need
 
-__all__ = ["ModeComparison", "compare_with_ase", "harmonic_thermochemistry", "ideal_gas"]
+__all__ = [
+    "ModeComparison",
+    "compare_with_ase",
+    "harmonic_thermochemistry",
+    "ideal_gas",
+    "load_harmonic",
+    "read_frequency_job",
+]
 
 Array = NDArray[np.float64]
 
@@ -172,4 +182,78 @@ def compare_with_ase(
         ase=frequencies[order],
         our_intensities=modes.infrared,
         ase_intensities=None if intensities is None else intensities[order],
+    )
+
+
+def load_harmonic(path: str | Path) -> HarmonicResult:
+    """A harmonic analysis: ours (``modes.json``), or a frequency job of another program.
+
+    Raises
+    ------
+    DataError
+        When the file is neither.
+    MissingDependencyError
+        Without cclib, which reads other programs' outputs.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json" or not path.is_file():
+        return HarmonicResult.load(path)
+    return read_frequency_job(path)
+
+
+def read_frequency_job(path: str | Path) -> HarmonicResult:
+    """Normal modes with intensities of a frequency job, as cclib reads it.
+
+    Parameters
+    ----------
+    path : path
+        Output of Gaussian, ORCA, Q-Chem, NWChem … with frequencies, or a Gaussian ``.fchk`` that
+        was made with ``SaveNormalModes``.
+
+    Returns
+    -------
+    HarmonicResult
+        Infrared in km/mol and Raman activities in Å⁴/amu as the program gives them.
+
+    Raises
+    ------
+    DataError
+        When there are no frequencies in it.
+    MissingDependencyError
+        Without cclib.
+    """
+    path = Path(path)
+    library = need("cclib", "frequency jobs of other programs")
+    try:
+        with errors_named(path, "an output of quantum chemistry"):
+            data = library.io.ccread(str(path), loglevel=50)
+            numbers = np.asarray(data.atomnos, dtype=np.int64) if data is not None else None
+    except TrajectoryError as error:
+        raise DataError(str(error)) from error
+    frequencies = getattr(data, "vibfreqs", None)
+    shifts = getattr(data, "vibdisps", None)
+    if numbers is None or frequencies is None or shifts is None:
+        raise DataError(
+            f"{path} holds no frequencies with normal modes that cclib finds. Give the output of a "
+            "frequency job; an .fchk needs Freq=SaveNormalModes."
+        )
+    masses = np.asarray(
+        getattr(data, "atommasses", [ATOMIC_MASSES[z] for z in numbers]), dtype=np.float64
+    )[-len(numbers) :]
+    order = np.argsort(frequencies, kind="stable")
+    weighted = np.asarray(shifts, dtype=np.float64)[order] * np.sqrt(masses)[:, None]
+    norms = np.sqrt(np.sum(weighted**2, axis=(1, 2), keepdims=True))
+    if not (norms > 0.0).all():
+        raise DataError(f"{path}: a normal mode moves no atom.")
+    intensities = {
+        name: None if (values := getattr(data, key, None)) is None else np.asarray(values)[order]
+        for name, key in (("infrared", "vibirs"), ("raman", "vibramans"))
+    }
+    return HarmonicResult(
+        frequencies=np.asarray(frequencies, dtype=np.float64)[order],
+        modes=weighted / norms,
+        masses=masses,
+        positions=np.asarray(data.atomcoords, dtype=np.float64)[-1],
+        symbols=tuple(SYMBOLS[z] for z in numbers),
+        **intensities,
     )

@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "md": "painn_ase.cli.md:md",
     "evaluate": "painn_ase.cli.evaluate:evaluate",
     "plot": "painn_ase.cli.plot:plot",
+    "formats": "painn_ase.cli.formats:formats",
     "data": "painn_ase.cli.data:data",
     "train": "painn_ase.cli.train:train",
     "doctor": "painn_ase.cli.doctor:doctor",

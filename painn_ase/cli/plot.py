@@ -37,8 +37,8 @@ def plot(
     ),
     sticks: Path | None = typer.Option(
         None,
-        help="Harmonic lines below the spectra and on their scale, from `modes.json` of `painn-ase "
-        "harmonic`.",
+        help="Harmonic lines below the spectra and on their scale: `modes.json` of `painn-ase "
+        "harmonic`, or a frequency job of Gaussian, ORCA, Q-Chem, NWChem (needs cclib).",
     ),
     experiment: Path | None = typer.Option(
         None,
@@ -148,9 +148,10 @@ def _is_raman(spectrum: Spectrum) -> bool:
 
 def _read_sticks(path: Path, spectrum: Spectrum, scale: float, shift: float) -> NDArray[np.float64]:
     """Harmonic lines on the scale of a spectrum, moved as its wavenumbers are."""
-    from painn_ase.spectra import HarmonicResult, harmonic_lines
+    from painn_ase.spectra import harmonic_lines
+    from painn_ase.vibrations import load_harmonic
 
-    lines = harmonic_lines(HarmonicResult.load(path), spectrum)
+    lines = harmonic_lines(load_harmonic(path), spectrum)
     lines[:, 0] = scale * lines[:, 0] + shift
     return lines
 

@@ -336,3 +336,48 @@ def test_atoms_are_followed_through_a_skewed_cell() -> None:
     raw.channels["positions"] = RawChannel(wrapped[::40], "Angstrom", "x")
     with pytest.raises(TrajectoryError, match="not clear"):
         follow_through_cell(raw)
+
+
+# -- VASP ------------------------------------------------------------------------------------------
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml"])
+def test_vasp_runs_have_positions_cell_and_time_step(name: str) -> None:
+    raw = read_foreign(DATA / name)
+    assert raw is not None
+    assert raw.timestep == 0.5
+    assert raw.time_unit == "fs"
+    np.testing.assert_array_equal(raw.numbers, [8, 1])
+    heights = raw.channels["positions"].values[:, 1, 2]
+    np.testing.assert_allclose(heights, [3.9, 3.91, 3.92], atol=1e-6)
+    np.testing.assert_allclose(raw.channels["cell"].values[0], 10.0 * np.eye(3))
+
+
+@pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml"])
+def test_a_relaxation_is_no_molecular_dynamics(name: str, tmp_path: Path) -> None:
+    text = (DATA / name).read_text()
+    text = text.replace("IBRION =      0", "IBRION =      2")
+    text = text.replace('name="IBRION">     0<', 'name="IBRION">     2<')
+    (tmp_path / name).write_text(text)
+    with pytest.raises(TrajectoryError, match="no molecular dynamics"):
+        read_foreign(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml"])
+def test_a_truncated_vasp_file_is_our_error_or_its_whole_frames(name: str, tmp_path: Path) -> None:
+    data = (DATA / name).read_bytes()
+    for share in (0.2, 0.4, 0.6, 0.8, 0.95):
+        (tmp_path / name).write_bytes(data[: int(share * len(data))])
+        with contextlib.suppress(TrajectoryError):
+            raw = read_foreign(tmp_path / name)
+            assert raw is None or np.isfinite(raw.channels["positions"].values).all()
+
+
+def test_gaussian_dipoles_that_turn_with_the_molecule_are_refused(tmp_path: Path) -> None:
+    path = known_signal.gaussian_bomd(tmp_path)
+    head, tail = path.read_text().split(" Summary information for step      2", 1)
+    path.write_text(head + "                         Standard orientation:\n" + tail)
+    with pytest.raises(TrajectoryError, match="NoSymm"):
+        read_foreign(path)

@@ -6,6 +6,15 @@ and what is missing are settled in one place, for every format alike.
 
 from __future__ import annotations
 
+from painn_ase.trajectory.formats.overview import FormatRow, installed, table_of_formats
 from painn_ase.trajectory.formats.registry import FORMATS, Format, identify, read_foreign
 
-__all__ = ["FORMATS", "Format", "identify", "read_foreign"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "FormatRow",
+    "identify",
+    "installed",
+    "read_foreign",
+    "table_of_formats",
+]
