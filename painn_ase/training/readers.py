@@ -1,5 +1,7 @@
 """Readers of labelled frames: extxyz and everything else ASE reads, ASE databases, ``.npz``.
 
+HDF5 collections and DeePMD folders are in ``label_collections``.
+
 Each reader yields raw records (a structure and a mapping of named values); one place then applies
 the key map and the units and checks shapes and finiteness. Labels are taken as stored: forces are
 never altered by constraints.
@@ -8,7 +10,7 @@ never altered by constraints.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,7 @@ from ase.io import iread
 from painn_ase import units as u
 from painn_ase.errors import DataError
 from painn_ase.training.frames import LABELS, FloatArray, Frame
+from painn_ase.training.label_collections import is_deepmd_folder, read_collection
 from painn_ase.trajectory.frames import check_atom_counts
 
 __all__ = ["FrameFile", "KeysSpec", "UnitsSpec", "read_file", "read_frames"]
@@ -176,7 +179,8 @@ def read_frames(
     ----------
     path : path
         ``.extxyz``/``.xyz``, ``.traj`` and whatever else ASE reads; ``.db`` (ASE database, also
-        as SchNetPack writes it); ``.npz`` in the MD17/rMD17 style.
+        as SchNetPack writes it); ``.npz`` in the MD17/rMD17 style; HDF5: our trajectories, SPICE,
+        QM7-X, ANI, others with a key map; a folder of DeePMD-kit (needs dpdata).
     keys : KeysSpec
         Where the labels are, if not under their usual names.
     units : UnitsSpec
@@ -203,9 +207,9 @@ def read_file(
     path, keys, units = Path(path), keys or KeysSpec(), units or UnitsSpec()
     if unknown := sorted(set(labels) - set(LABELS)):
         raise DataError(f"unknown label(s) {', '.join(unknown)}; allowed are {', '.join(LABELS)}.")
-    if not path.is_file():
+    if not path.is_file() and not is_deepmd_folder(path):
         raise DataError(f"{path} is not a file; give a path to labelled frames.")
-    records = list(_records(path, keys))
+    records, keys, units = _gathered(path, keys, units)
     if not records:
         raise DataError(f"{path} holds no frames.")
     _check_named_keys(path, keys, records)
@@ -235,6 +239,24 @@ def _found_under(what: str, path: Path, keys: KeysSpec, present: set[str]) -> st
 def _npz_members(path: Path) -> list[str]:
     with np.load(path, allow_pickle=False) as archive:
         return list(archive.files)
+
+
+def _gathered(
+    path: Path, keys: KeysSpec, units: UnitsSpec
+) -> tuple[list[_Record], KeysSpec, UnitsSpec]:
+    """The records of a file, and the keys and units that are still to be applied to them."""
+    named = {f.name: key for f in fields(keys) if (key := getattr(keys, f.name)) is not None}
+    found = read_collection(path, named)
+    if found is None:
+        return list(_records(path, keys)), keys, units
+    records = [_Record(atoms, values) for atoms, values in found.records]
+    if not found.converted:
+        return records, KeysSpec(), units
+    if replace(units, polarizability=None) != UnitsSpec():
+        raise DataError(
+            f"{path} says its units, or they are laid down for its kind; leave [data.units] out."
+        )
+    return records, KeysSpec(), UnitsSpec(polarizability="e^2*Angstrom^2/eV")
 
 
 def _records(path: Path, keys: KeysSpec) -> Iterator[_Record]:
