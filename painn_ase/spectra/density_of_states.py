@@ -28,6 +28,7 @@ def power(
     velocities: Any,
     masses: ArrayLike,
     *,
+    positions: Any = None,
     timestep: float,
     temperature: float | None = None,
     degrees_of_freedom: float | None = None,
@@ -41,8 +42,11 @@ def power(
 
     Parameters
     ----------
-    velocities : array-like (n_frames, n_atoms, 3) or (n_runs, n_frames, n_atoms, 3)
+    velocities : array-like (n_frames, n_atoms, 3) or (n_runs, n_frames, n_atoms, 3), or None
         Å/fs (ASE's times ``units.per_ase_time_to_per_fs``).
+    positions : array-like, same shape, optional
+        Å, never folded back into a cell: instead of velocities, with a correction for the finite
+        difference.
     masses : array-like (n_atoms,)
         amu.
     timestep : float
@@ -58,6 +62,7 @@ def power(
     shares = power_by_atom(
         velocities,
         masses,
+        positions=positions,
         timestep=timestep,
         labels="all",
         temperature=temperature,
@@ -75,6 +80,7 @@ def power_by_atom(
     velocities: Any,
     masses: ArrayLike,
     *,
+    positions: Any = None,
     timestep: float,
     labels: Sequence[Hashable] | str | None = None,
     temperature: float | None = None,
@@ -106,7 +112,7 @@ def power_by_atom(
     )
     pairing = (grouped_sum(np.repeat(index[order], 3)), 3 * n_atoms, len(names))
     density = density_of_flux(
-        None,
+        ("positions", positions),
         ("velocities", velocities),
         (n_atoms, 3),
         _mass_weighted(np.sqrt(mass)[order], order),

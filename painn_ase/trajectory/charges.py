@@ -132,7 +132,8 @@ def _charges(
         raise TrajectoryError(
             f"{raw.source} holds positions but neither dipoles nor charges. Give charges by "
             "element or type, --charges O=-0.8476,H=0.4238, a file with Born charges, --charges "
-            "OUTCAR, or take the density of states, --power."
+            "OUTCAR, let a model add dipoles, `painn-ase evaluate`, or take the density of states, "
+            "--power."
         )
     values = np.asarray(channel.values, dtype=np.float64)
     if channel.unit is not None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.ase_frames import raw_of_frames
 from painn_ase.trajectory.charges import add_dipole_of_charges, parse_charges
 from painn_ase.trajectory.formats import read_foreign
+from painn_ase.trajectory.formats.mdanalysis import add_topology
 from painn_ase.trajectory.frames import HDF5_SUFFIXES
 from painn_ase.trajectory.h5md_series import raw_of_h5md
 from painn_ase.trajectory.keys import check_keys
@@ -16,6 +20,7 @@ from painn_ase.trajectory.raw import RawSeries
 from painn_ase.trajectory.series import SPECTRAL, TimeSeries
 from painn_ase.trajectory.settle import SeriesOptions, settle
 from painn_ase.trajectory.tables import raw_of_npz, raw_of_table
+from painn_ase.unit_names import unit_factor
 
 __all__ = ["read_raw", "read_time_series"]
 
@@ -39,6 +44,7 @@ def read_time_series(
     molecule: bool | None = None,
     axes: str | None = None,
     charges: Mapping[str, float] | str | Path | None = None,
+    topology: str | Path | None = None,
 ) -> TimeSeries:
     """Dipoles, polarizabilities and their fluxes along a run, checked, with units and origins.
 
@@ -47,7 +53,8 @@ def read_time_series(
     path : str or Path
         ``.h5``, ``.h5md``, ``.hdf5``; ``.traj``; ``.xyz``, ``.extxyz``; ``.npz`` with arrays named
         ``dipole``, ``polarizability``, ``dipole_flux``, ``polarizability_flux``, ``timestep``;
-        ``.npy`` or text with 3 or 9 columns, after columns of steps and times where there are some.
+        ``.npy`` or text with 3 or 9 columns, after columns of steps and times where there are some;
+        files of other programs (:data:`painn_ase.trajectory.formats.FORMATS`).
     timestep : float, optional
         Time between frames, fs: wins over what the file says.
     quantity : str, optional
@@ -75,6 +82,9 @@ def read_time_series(
     charges : mapping of str to float, str or Path, optional
         Point charges by element or type of the file (``{"O": -0.82, "H": 0.41}``, or the text
         ``O=-0.82,H=0.41``), or a file of Born charges: the dipole is made of them.
+    topology : str or Path, optional
+        File with the elements, masses and charges that the trajectory does not hold (``.gro``,
+        ``.pdb``, ``.psf``, ``.prmtop``, ``.tpr`` …; needs MDAnalysis).
 
     Raises
     ------
@@ -95,6 +105,7 @@ def read_time_series(
         molecule=molecule,
         axes=axes,
         charges=parse_charges(charges) if isinstance(charges, str) else charges,
+        topology=None if topology is None else Path(topology),
     )
     raw = read_raw(path, options, quantity=quantity, quantities=quantities)
     return settle(raw, options, quantities)
@@ -126,9 +137,26 @@ def read_raw(
     if options.charges is not None:
         quantities = (*quantities, "positions", "velocities")
     raw = _read(path, options, quantity, quantities)
-    if options.charges is not None or ("charges" in raw.channels and "dipole" not in raw.channels):
-        return add_dipole_of_charges(raw, options.charges)
-    return raw
+    if options.topology is not None:
+        raw = add_topology(raw, options.topology)
+    if options.charges is not None or _wants_charges(raw, quantities):
+        raw = add_dipole_of_charges(raw, options.charges)
+    return _with_structure(raw)
+
+
+def _wants_charges(raw: RawSeries, quantities: Collection[str]) -> bool:
+    """Whether a dipole is wanted and only charges can give it."""
+    moving = {"positions", "velocities"} & set(raw.channels)
+    return bool(moving) and "dipole" in quantities and not set(SPECTRAL) & set(raw.channels)
+
+
+def _with_structure(raw: RawSeries) -> RawSeries:
+    """With the first frame's positions, which tell a molecule in a box from a bulk."""
+    channel = raw.channels.get("positions")
+    if raw.structure is not None or channel is None or channel.unit is None or raw.runs:
+        return raw
+    first = np.asarray(channel.values[0], dtype=np.float64)
+    return replace(raw, structure=first * unit_factor(channel.unit, "positions"))
 
 
 def _read(
@@ -136,12 +164,12 @@ def _read(
 ) -> RawSeries:
     """What the reader of the file's format says."""
     suffix = path.suffix.lower()
-    if suffix in HDF5_SUFFIXES:
-        _refuse(options, path, "keys", "axes")
-        return raw_of_h5md(path, quantities)
     if (raw := read_foreign(path, options.keys)) is not None:
         _refuse(options, path, "axes")
         return raw
+    if suffix in HDF5_SUFFIXES:
+        _refuse(options, path, "keys", "axes")
+        return raw_of_h5md(path, quantities)
     if suffix == ".npz":
         return raw_of_npz(path, options.keys, options.axes)
     if suffix in _TABLES:

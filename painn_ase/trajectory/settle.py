@@ -66,6 +66,8 @@ class SeriesOptions:
         (second axis).
     charges : mapping of str to float, path or None
         Point charges by element or type, e, or a file of Born charges: the dipole is theirs.
+    topology : Path or None
+        File with elements, masses and charges.
     """
 
     timestep: float | None = None
@@ -77,6 +79,7 @@ class SeriesOptions:
     molecule: bool | None = None
     axes: str | None = None
     charges: Mapping[str, float] | Path | None = None
+    topology: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("temperature", "volume"):

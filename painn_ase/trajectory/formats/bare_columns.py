@@ -102,8 +102,10 @@ def read_ipi_extras(path: Path, keys: Mapping[str, str]) -> RawSeries:
         )
     quantity = "dipole" if size == 3 else "polarizability"
     label = ", ".join(sorted(names))
-    if keys.get(quantity, label) != label or len(names) > 1:
-        raise TrajectoryError(f"{path} holds the extras {label}, not {keys.get(quantity)!r}.")
+    if set(keys) - {quantity} or keys.get(quantity, label) != label or len(names) > 1:
+        raise TrajectoryError(
+            f"{path} holds the extras {label}, a {quantity}; the key given is for something else."
+        )
     values = np.array(frames).reshape(-1, *((3,) if size == 3 else (3, 3)))
     return RawSeries(
         f"i-PI extras {path.name}",

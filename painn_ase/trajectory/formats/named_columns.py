@@ -97,9 +97,21 @@ def _listing(found: _Columns, vectors: Mapping[str, NDArray[np.int64]]) -> str:
     )
 
 
-def _column(names: Sequence[str], *wanted: str) -> int | None:
-    lower = [name.lower() for name in names]
-    return next((lower.index(w) for w in wanted if w in lower), None)
+def _clock(
+    columns: _Columns, keys: Mapping[str, str], quantity: str, *usual: str
+) -> tuple[NDArray[np.float64], str] | None:
+    """Values and name of the column of times or steps: the one of the key map, else a usual one."""
+    named = keys.get(quantity)
+    if named is not None and named not in columns.names:
+        raise TrajectoryError(
+            f"{columns.path} has no column {named!r} for the {quantity}; its columns are "
+            f"{', '.join(columns.names)}."
+        )
+    lower = [name.lower() for name in columns.names]
+    at = columns.names.index(named) if named is not None else None
+    if at is None:
+        at = next((lower.index(w) for w in usual if w in lower), None)
+    return None if at is None else (columns.values(at), columns.names[at])
 
 
 # -- PLUMED ----------------------------------------------------------------------------------------
@@ -133,13 +145,13 @@ def read_colvar(path: Path, keys: Mapping[str, str]) -> RawSeries:
     columns = _Columns(
         path, names, table, dict.fromkeys(names, "e*nm"), "PLUMED's unless its input has UNITS"
     )
-    time = _column(names, "time")
+    time = _clock(columns, keys, "time", "time")
     return RawSeries(
         f"PLUMED COLVAR file {path.name}",
         _channels(columns, keys),
-        time=None if time is None else columns.values(time),
-        time_unit="ps",
-        time_origin="column 'time' in PLUMED's ps",
+        time=time[0] if time else None,
+        time_unit="ps" if time else None,
+        time_origin=f"column '{time[1]}' in PLUMED's ps" if time else "the file",
         available=names,
         notes=table.notes,
     )
@@ -191,6 +203,7 @@ def read_xvg(path: Path, keys: Mapping[str, str]) -> RawSeries:
         dict.fromkeys(names, unit["unit"] if unit else None),
         f"from the axis '{labels.get('y', '')}'",
     )
+    _refuse_clock(path, keys)
     time_unit = _IN_BRACKETS.search(labels.get("x", ""))
     return RawSeries(
         f"GROMACS file {path.name}",
@@ -240,12 +253,14 @@ def read_lammps_table(path: Path, keys: Mapping[str, str]) -> RawSeries:
         )
     names = tuple(fitting[-1])
     columns = _Columns(path, names, table, {})
-    step = _column(names, "timestep", "step", "v_step")
+    step = _clock(columns, keys, "step", "timestep", "step", "v_step")
+    time = _clock(columns, keys, "time")
     return RawSeries(
         f"LAMMPS file {path.name}",
         _channels(columns, keys),
-        steps=None if step is None else _whole(path, columns.values(step)),
-        time_origin="the steps' numbers",
+        time=time[0] if time else None,
+        steps=_whole(path, step[0]) if step else None,
+        time_origin=f"column '{time[1]}'" if time else "the steps' numbers",
         available=names,
         notes=(*table.notes, "LAMMPS in units real or metal has dipoles in e*Angstrom"),
     )
@@ -292,16 +307,22 @@ def read_ipi_properties(path: Path, keys: Mapping[str, str]) -> RawSeries:
     table = read_table(path, rows())
     _check_width(path, names, table)
     columns = _Columns(path, tuple(names), table, units, "from the header")
-    time = _column(names, "time")
+    time = _clock(columns, keys, "time", "time")
     return RawSeries(
         f"i-PI properties {path.name}",
         _channels(columns, keys),
-        time=None if time is None else columns.values(time),
-        time_unit=None if time is None else units[names[time]],
-        time_origin="column 'time'",
+        time=time[0] if time else None,
+        time_unit=units[time[1]] if time else None,
+        time_origin=f"column '{time[1]}'" if time else "the file",
         available=tuple(names),
         notes=table.notes,
     )
+
+
+def _refuse_clock(path: Path, keys: Mapping[str, str]) -> None:
+    for quantity in ("time", "step"):
+        if quantity in keys:
+            raise TrajectoryError(f"{path}: the {quantity} of this file has its place; no key.")
 
 
 def _check_width(path: Path, names: Sequence[str], table: Table) -> None:

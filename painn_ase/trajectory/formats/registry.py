@@ -87,6 +87,8 @@ class Format:
         Path and beginning of the file → whether it is one.
     extra : str or None
         Extra of ``pip install`` that reading it needs.
+    keyed : bool
+        Whether its columns have names, so that a key map means something.
     """
 
     program: str
@@ -96,6 +98,7 @@ class Format:
     read: Reader
     matches: Matcher
     extra: str | None = None
+    keyed: bool = False
 
 
 def _begins(pattern: str) -> Matcher:
@@ -162,6 +165,7 @@ FORMATS: tuple[Format, ...] = (
         "dipole or polarizability; steps",
         read_ipi_extras,
         _begins(r"\A\s*#\*?EXTRAS"),
+        keyed=True,
     ),
     Format(
         "i-PI",
@@ -178,6 +182,7 @@ FORMATS: tuple[Format, ...] = (
         "columns that are called a dipole or polarizability, units, times",
         read_ipi_properties,
         _begins(r"\A#\s*(?:column|cols\.)\s+\d+.*-->"),
+        keyed=True,
     ),
     Format(
         "ORCA",
@@ -202,6 +207,7 @@ FORMATS: tuple[Format, ...] = (
         "columns that are called a dipole or polarizability; steps",
         read_lammps_table,
         _begins(r"\A#\s*(?:Time-averaged data for fix|Fix print output|(?i:time)?(?i:step)\s)"),
+        keyed=True,
     ),
     Format(
         "PLUMED",
@@ -210,6 +216,7 @@ FORMATS: tuple[Format, ...] = (
         "columns that are called a dipole, in e·nm; times in ps",
         read_colvar,
         _begins(r"\A#! FIELDS"),
+        keyed=True,
     ),
     Format(
         "GROMACS",
@@ -218,6 +225,7 @@ FORMATS: tuple[Format, ...] = (
         "columns that are called a dipole, unit, times",
         read_xvg,
         _begins(r"^@\s*xaxis\s+label"),
+        keyed=True,
     ),
     Format(
         "GPUMD",
@@ -381,4 +389,11 @@ def read_foreign(path: str | Path, keys: Mapping[str, str] | None = None) -> Raw
     """
     path = Path(path)
     found = identify(path)
-    return None if found is None else found.read(path, keys or {})
+    if found is None:
+        return None
+    if keys and not found.keyed:
+        raise TrajectoryError(
+            f"{path} is a file of {found.program} whose quantities have their places; a key for "
+            f"{', '.join(keys)} means nothing there. Leave it out."
+        )
+    return found.read(path, keys or {})
