@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import known_signal
 import numpy as np
 import pytest
-from known_signal import CASES, DIPOLE, FLUX, N_FRAMES, TIMES, Case
+from known_signal import CASES, DIPOLE, FLUX, LINES, N_FRAMES, TEMPERATURE, TIMESTEP
 
 from painn_ase.errors import MissingDependencyError, TrajectoryError
+from painn_ase.trajectory import TimeSeries, read_time_series
 from painn_ase.trajectory.charges import (
     add_dipole_of_charges,
     follow_through_cell,
@@ -20,49 +22,67 @@ from painn_ase.trajectory.charges import (
     read_born_charges,
 )
 from painn_ase.trajectory.formats import FORMATS, identify, read_foreign
-from painn_ase.trajectory.formats.mdanalysis import add_topology
 from painn_ase.trajectory.raw import RawChannel, RawSeries
 from painn_ase.unit_names import unit_factor
 from painn_ase.units import fs_to_ase_time
+from painn_ase.workflow import compute_spectra
 
 
-def _read(path: Path, case: Case) -> RawSeries:
-    raw = read_foreign(path)
-    assert raw is not None
-    if case.library is not None:
-        raw = add_topology(raw, known_signal.topology(path.parent))
-    if "dipole" not in raw.channels:
-        charges = parse_charges(case.charges) if case.charges else None
-        raw = add_dipole_of_charges(raw, charges)
-    return raw
+@pytest.fixture(scope="module")
+def pdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A topology for the formats that know no elements."""
+    return known_signal.topology(tmp_path_factory.mktemp("topology"))
+
+
+def _check_areas(series: TimeSeries) -> None:
+    spectrum = compute_spectra(series, resolution=100.0)[0]
+    assert spectrum is not None
+    for wavenumber, area in LINES.items():
+        found = spectrum.band_area(wavenumber - 250.0, wavenumber + 250.0).value
+        assert found == pytest.approx(area, rel=0.01)
+        peak = spectrum.cropped(wavenumber - 250.0, wavenumber + 250.0)
+        at = peak.frequency[np.argmax(peak.intensity)]
+        assert at == pytest.approx(wavenumber, abs=20.0)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_known_dipole_comes_back_with_its_units_and_times(name: str, tmp_path: Path) -> None:
+def test_the_known_lines_have_their_areas_in_every_format(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     case = CASES[name]
+    options = dict(case.options)
     if case.library is not None:
         pytest.importorskip(case.library)
-    raw = _read(case.write(tmp_path), case)
-    channel = raw.channels["dipole"]
-    assert (channel.unit is None) == ("dipole_unit" in case.options)
-    factor = unit_factor(channel.unit or case.options["dipole_unit"], "dipole")
-    found = channel.values * factor
-    np.testing.assert_allclose(found - found[0], DIPOLE - DIPOLE[0], atol=2e-6 + 2 * case.rounding)
-    if raw.timestep is not None:
-        in_fs = raw.timestep * unit_factor(raw.time_unit or "", "time") / fs_to_ase_time
-        assert in_fs == pytest.approx(0.5)
-    elif raw.time is None:
-        assert "timestep" in case.options
-        if raw.steps is not None:
-            np.testing.assert_array_equal(raw.steps, np.arange(N_FRAMES))
-    else:
-        assert raw.time_unit is not None
-        in_fs = raw.time * unit_factor(raw.time_unit, "time") / fs_to_ase_time
-        np.testing.assert_allclose(in_fs, TIMES, atol=1e-3)
+        options["topology"] = request.getfixturevalue("pdb")
+    path = case.write(tmp_path)
+    options |= {"charges": case.charges, "temperature": TEMPERATURE, "molecule": True}
+    series = read_time_series(path, **options)
+    assert series.timestep == pytest.approx(TIMESTEP, rel=1e-4)
+    assert series.shape == (1, N_FRAMES)
+    assert series.dipole is not None
+    change = series.dipole - series.dipole[0]
+    np.testing.assert_allclose(change, DIPOLE - DIPOLE[0], atol=2e-6 + 2 * case.rounding)
+    if series.dipole_flux is not None:  # spectra are made of fluxes where there are some
+        np.testing.assert_allclose(series.dipole_flux * fs_to_ase_time, FLUX, atol=1e-5)
+        _check_areas(dataclasses.replace(series, dipole_flux=None))
+    _check_areas(series)
+    assert "Δt = 0.5 fs" in series.summary
+    assert "dipole in" in series.summary
+
+
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.options])
+def test_what_a_file_does_not_say_is_asked_for(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    path = case.write(tmp_path)
+    for left_out in case.options:
+        options = {k: v for k, v in case.options.items() if k != left_out}
+        with pytest.raises(TrajectoryError, match=f"--{left_out.replace('_', '-')}"):
+            read_time_series(path, **options, charges=case.charges, molecule=True)
 
 
 def test_gpumds_dpdt_has_the_flux_too(tmp_path: Path) -> None:
-    raw = _read(known_signal.gpumd_dpdt(tmp_path), CASES["gpumd dpdt"])
+    raw = read_foreign(known_signal.gpumd_dpdt(tmp_path))
+    assert raw is not None
     factor = unit_factor(raw.channels["dipole_flux"].unit or "", "dipole_flux")
     np.testing.assert_allclose(
         raw.channels["dipole_flux"].values * factor * fs_to_ase_time, FLUX, rtol=1e-6, atol=1e-12
@@ -76,6 +96,14 @@ def test_cp2k_berry_dipoles_come_with_their_cell(tmp_path: Path) -> None:
     cell = raw.channels["cell"].values[0]
     # 46.55 Debye is e times 9.69 Å
     np.testing.assert_allclose(np.diag(cell), [9.692, 11.339, 11.341], atol=1e-3)
+
+
+def test_cp2ks_files_of_one_step_each_are_read_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    raw = read_foreign(known_signal.cp2k_step_files(tmp_path))
+    assert raw is not None
+    np.testing.assert_array_equal(raw.steps, np.arange(120))
+    found = raw.channels["dipole"].values * unit_factor("Debye", "dipole")
+    np.testing.assert_allclose(found, DIPOLE[:120], atol=1e-7)
 
 
 def test_cp2k_polarizabilities_are_read_once_in_their_first_unit(tmp_path: Path) -> None:
