@@ -22,7 +22,9 @@ __all__ = ["data"]
 
 def data(
     files: list[Path] = typer.Argument(
-        ..., help="extxyz, .traj, ASE .db or .npz files with labelled frames.", show_default=False
+        ...,
+        help="extxyz, .traj, ASE .db, .npz or HDF5 files with labelled frames, DeePMD folders.",
+        show_default=False,
     ),
     key: list[str] = typer.Option(
         [], "--key", help="LABEL=NAME: the file keeps LABEL under NAME, e.g. energy=REF_energy."
