@@ -60,7 +60,8 @@ def density_of_states(
             note = f"{jumps} jumps of atoms across the cell were undone"
             raw = replace(raw, notes=(*raw.notes, note))
     raw, masses = _weighted(_with_any_unit(raw, name, options))
-    series = settle(raw, options, (name,))
+    # a bulk or a molecule, its modes are counted: no volume is needed
+    series = settle(raw, replace(options, molecule=True, volume=None), (name,))
     values = getattr(series, name)
     moving = values * per_ase_time_to_per_fs if name == "velocities" else None
     spectrum = power(
