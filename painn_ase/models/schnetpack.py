@@ -1,4 +1,4 @@
-"""Import of PaiNN models trained with SchNetPack 2.x; SchNetPack need not be installed.
+"""Import of models trained with SchNetPack 2.x; SchNetPack need not be installed.
 
 Nothing in the file is executed (:mod:`painn_ase.models.foreign_pickle`), and a model is carried
 over exactly or not at all (:mod:`painn_ase.models.schnetpack_record`). Here its names and units
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from painn_ase.elements import SYMBOLS
 from painn_ase.errors import ModelFileError, SpecError
+from painn_ase.models.schnetpack_networks import describe_network, rename_mlp, rename_network
 from painn_ase.models.schnetpack_record import SchNetPackModel, read_model
 from painn_ase.models.schnetpack_units import (
     DIPOLE_UNITS,
@@ -32,7 +33,6 @@ from painn_ase.spec import (
     EnergySpec,
     HeadsSpec,
     ModelSpec,
-    PaiNNSpec,
     PolarizabilitySpec,
 )
 
@@ -45,6 +45,9 @@ __all__ = [
     "build_potential",
     "load_schnetpack",
 ]
+
+#: Kinds of networks as their authors write them.
+_NAMES = {"painn": "PaiNN", "schnet": "SchNet", "so3net": "SO3net"}
 
 
 def load_schnetpack(
@@ -175,10 +178,10 @@ def build_potential(
         state = _state_dict(model, elements, units)
         spec = ModelSpec(
             elements=tuple(elements),
-            representation=_representation_spec(model, units, state),
+            representation=describe_network(model, model.weights, units.length),
             heads=_heads_spec(model, elements, units, polarizability_origin),
             name=name,
-            description="PaiNN model trained with SchNetPack",
+            description=f"{_NAMES[model.kind]} model trained with SchNetPack",
             provenance=dict(provenance or {}),
         )
         return _filled(spec, state)
@@ -213,24 +216,6 @@ def _filled(spec: ModelSpec, state: dict[str, Tensor]) -> AtomisticPotential:
 # -- description -----------------------------------------------------------------------------------
 
 
-def _representation_spec(
-    model: SchNetPackModel, units: SchNetPackUnits, state: dict[str, Tensor]
-) -> PaiNNSpec:
-    filters = model.weights["representation.filter_net.weight"]
-    n_features = state["representation.embedding.weight"].shape[1]
-    return PaiNNSpec(
-        n_features=n_features,
-        n_interactions=model.n_interactions,
-        n_rbf=filters.shape[1],
-        cutoff=float(model.weights["representation.cutoff_fn.cutoff"]) * units.length,
-        radial_basis=model.radial_basis,
-        cutoff_function="cosine",
-        shared_filters=model.n_interactions > 1 and filters.shape[0] == 3 * n_features,
-        shared_interactions=model.shared_interactions,
-        epsilon=model.epsilon,
-    )
-
-
 def _heads_spec(
     model: SchNetPackModel,
     elements: Sequence[int],
@@ -248,8 +233,14 @@ def _heads_spec(
             ),
         )
     if model.dipole is not None:
-        hidden = _gated_width(model.weights, model.dipole.prefix)
-        dipole = DipoleSpec("latent_charge", n_hidden=hidden, scale=units.dipole, gate_epsilon=0.0)
+        if model.dipole.from_charges:
+            (hidden,) = _hidden_widths(model.weights, model.dipole.prefix)
+            dipole = DipoleSpec("point_charge", n_hidden=hidden, scale=units.dipole)
+        else:
+            hidden = _gated_width(model.weights, model.dipole.prefix)
+            dipole = DipoleSpec(
+                "latent_charge", n_hidden=hidden, scale=units.dipole, gate_epsilon=0.0
+            )
     if model.polarizability is not None:
         hidden = _gated_width(model.weights, model.polarizability.prefix)
         alpha = PolarizabilitySpec(
@@ -294,63 +285,28 @@ def _state_dict(
     state = {
         "representation.embedding.weight": source["representation.embedding.weight"][list(elements)]
     }
-    state.update(_radial_weights(model, source, units.length))
-    n_blocks = 1 if model.shared_interactions else model.n_interactions
-    for k in range(n_blocks):
-        ours, theirs = f"representation.interactions.{k}", f"representation.interactions.{k}"
-        state.update(_mlp(source, f"{theirs}.interatomic_context_net", f"{ours}.context"))
-        ours, theirs = f"representation.mixings.{k}", f"representation.mixing.{k}"
-        state.update(_mlp(source, f"{theirs}.intraatomic_context_net", f"{ours}.context"))
-        state[f"{ours}.vector_mix.weight"] = source[f"{theirs}.mu_channel_mix.weight"]
+    state.update(rename_network(model, source, units.length))
     if model.energy is not None:
-        state.update(_mlp(source, model.energy.prefix, "heads.energy.mlp"))
+        state.update(rename_mlp(source, model.energy.prefix, "heads.energy.mlp"))
     # Outputs 0 and 1 of the last gated block are the scalar and the gate of the vector. Where the
     # file's length is not Å, the charge (times a length) and ν (times a length) change, the rest
     # is in the unit of the whole.
     if model.dipole is not None:
-        state.update(_gated(source, model.dipole.prefix, "heads.dipole", 0, units.length))
+        rename = _latent_charges if model.dipole.from_charges else _gated
+        state.update(rename(source, model.dipole.prefix, "heads.dipole", 0, units.length))
     if model.polarizability is not None:
         prefix = model.polarizability.prefix
         state.update(_gated(source, prefix, "heads.polarizability", 1, units.length))
     return state
 
 
-def _radial_weights(
-    model: SchNetPackModel, source: Mapping[str, Tensor], length: float
+def _latent_charges(
+    source: Mapping[str, Tensor], theirs: str, ours: str, row: int, length: float
 ) -> dict[str, Tensor]:
-    """Constants of the radial basis and the filter layer of each block."""
-    basis, filters = "representation.radial_basis", "representation.filter_net"
-    weight = source[f"{filters}.weight"]
-    if model.radial_basis == "gaussian":
-        state = {
-            f"{basis}.centers": _times(source[f"{basis}.offsets"], length),
-            f"{basis}.widths": _times(source[f"{basis}.widths"], length),
-        }
-    else:
-        # sin(kd)/d is itself one over a length.
-        state = {f"{basis}.frequencies": _times(source[f"{basis}.freqs"], 1.0 / length)}
-        weight = _times(weight, length)
-    n_features = source["representation.embedding.weight"].shape[1]
-    weights = torch.split(weight, 3 * n_features)
-    biases = torch.split(source[f"{filters}.bias"], 3 * n_features)
-    if len(weights) not in (1, model.n_interactions) or len(biases) != len(weights):
-        raise ModelFileError(
-            f"its filter layer has {weight.shape[0]} rows; {model.n_interactions} blocks of "
-            f"{n_features} features need {3 * n_features * model.n_interactions}."
-        )
-    for k, (block, bias) in enumerate(zip(weights, biases, strict=True)):
-        state[f"representation.filters.{k}.0.weight"] = block.clone()
-        state[f"representation.filters.{k}.0.bias"] = bias.clone()
+    """The MLP of latent charges, its output `row` divided by the unit of length."""
+    state = rename_mlp(source, theirs, f"{ours}.mlp")
+    _divide(state, f"{ours}.mlp.2", row, length)
     return state
-
-
-def _mlp(source: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
-    """Layers of an MLP; ours are numbered in twos because activations count too."""
-    return {
-        f"{ours}.{2 * k}.{part}": source[f"{theirs}.{k}.{part}"]
-        for k in range(_depth(source, theirs))
-        for part in ("weight", "bias")
-    }
 
 
 def _gated(
@@ -361,17 +317,18 @@ def _gated(
     for k in range(2):
         at = f"{ours}.stack.blocks.{k}"
         state[f"{at}.vector_mix.weight"] = source[f"{theirs}.{k}.mix_vectors.weight"]
-        state.update(_mlp(source, f"{theirs}.{k}.scalar_net", f"{at}.context"))
-    if length != 1.0:
-        for part in ("weight", "bias"):
-            last = state[f"{ours}.stack.blocks.1.context.2.{part}"].clone()
-            last[row] /= length
-            state[f"{ours}.stack.blocks.1.context.2.{part}"] = last
+        state.update(rename_mlp(source, f"{theirs}.{k}.scalar_net", f"{at}.context"))
+    _divide(state, f"{ours}.stack.blocks.1.context.2", row, length)
     return state
 
 
-def _times(tensor: Tensor, factor: float) -> Tensor:
-    return tensor if factor == 1.0 else tensor * factor
+def _divide(state: dict[str, Tensor], layer: str, row: int, length: float) -> None:
+    """Divide output `row` of a layer by the unit of length."""
+    if length != 1.0:
+        for part in ("weight", "bias"):
+            last = state[f"{layer}.{part}"].clone()
+            last[row] /= length
+            state[f"{layer}.{part}"] = last
 
 
 # -- what the file does not say --------------------------------------------------------------------

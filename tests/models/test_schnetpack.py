@@ -457,9 +457,9 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         lambda m, a: change(m, "output_modules.2", correct_charges=False),
         "correct_charges=False",
     ),
-    "dipole from charges alone": (
+    "a dipole from charges alone that are not an MLP's": (
         lambda m, a: change(m, "output_modules.2", use_vector_representation=False),
-        "use_vector_representation=False",
+        "GatedEquivariantBlock, which cannot be carried over exactly",
     ),
     "another cutoff function": (
         lambda m, a: change(
