@@ -34,7 +34,13 @@ def thermal_run() -> np.ndarray:
 
 # %%
 dipoles = np.stack([thermal_run() for _ in range(n_runs)])
-spectrum = infrared(dipole=dipoles, timestep=timestep, temperature=temperature, resolution=30.0)
+spectrum = infrared(
+    input_unit="e*Angstrom",
+    dipole=dipoles,
+    timestep=timestep,
+    temperature=temperature,
+    resolution=30.0,
+)
 print(f"resolution {spectrum.fwhm:.1f} cm⁻¹, unit {spectrum.unit}")
 for wavenumber, charge in bands.items():
     area = spectrum.band_area(wavenumber - 150, wavenumber + 150)

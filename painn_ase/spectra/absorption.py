@@ -8,7 +8,7 @@ ch. 21; Thomas, Brehm, Fligg, Vöhringer, Kirchner, Phys. Chem. Chem. Phys. 15, 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,10 +20,14 @@ from painn_ase.spectra.continuity import JumpPolicy, continuous, with_unfolded_j
 from painn_ase.spectra.corrections import Correction, absorption_factor, reduced_energy
 from painn_ase.spectra.dynamics import Conditions, density_of_flux, spectrum_from_density
 from painn_ase.spectra.estimators import SpectralDensity
+from painn_ase.spectra.recorded import recorded
 from painn_ase.spectra.series import grouped_sum, share_of_total
 from painn_ase.spectra.spectrum import Spectrum
 from painn_ase.spectra.windows import Estimator, Window
 from painn_ase.units import invcm_to_radians_per_fs
+
+if TYPE_CHECKING:
+    from painn_ase.trajectory.series import TimeSeries
 
 __all__ = ["AbsorptionUnit", "atomic_flux", "infrared", "infrared_by_atom"]
 
@@ -42,11 +46,13 @@ _UNITS: dict[str, tuple[str, str]] = {
 
 
 def infrared(
+    series: TimeSeries | None = None,
     *,
     dipole: Any = None,
     flux: Any = None,
-    timestep: float,
-    temperature: float,
+    input_unit: str | None = None,
+    timestep: float | None = None,
+    temperature: float | None = None,
     volume: float | None = None,
     estimator: Estimator = "segments",
     window: Window = "hann",
@@ -65,17 +71,23 @@ def infrared(
 
     Parameters
     ----------
+    series : TimeSeries, optional
+        Of :func:`painn_ase.trajectory.read_time_series`: brings its units, time step, volume,
+        cell, and the temperature where it knows it. Its flux is taken where it has one.
     dipole : array-like (n_frames, 3) or (n_runs, n_frames, 3), optional
-        e·Å. Jumps of a dipole folded back into a cell are taken out and counted where the ``cell``
-        is given, and refused where it is not.
+        Instead of a series. Jumps of a dipole folded back into a cell are taken out and counted
+        where the ``cell`` is given, and refused where it is not.
     flux : array-like of the same shape, optional
-        dμ/dt in e·Å/fs; one per ASE time times ``units.per_ase_time_to_per_fs``. Preferred: it
+        dμ/dt. Preferred: it
         is free of the finite difference, and the only choice for periodic systems without
         continuous dipoles. Anything with ``shape`` and slices will do, e.g. an HDF5 dataset.
-    timestep : float
-        Femtoseconds between frames.
-    temperature : float
-        Kelvin.
+    input_unit : str, optional
+        Of an array, which has none by itself: ``"e*Angstrom"``, ``"Debye"``, ``"a.u."``; of a flux
+        ``"e*Angstrom/fs"``, or ``"e*Angstrom/ase_time"`` as the calculator gives it.
+    timestep : float, optional
+        Femtoseconds between the frames of an array.
+    temperature : float, optional
+        Kelvin; by default the series'.
     volume : float, optional
         Å³; with it the spectrum is that of the bulk.
     estimator : {"segments", "lag"}
@@ -117,16 +129,27 @@ def infrared(
     The segments of one molecule without a thermostat are not independent: each mode keeps its
     energy. Use many short runs.
     """
+    given = recorded(
+        series,
+        "dipole",
+        values=dipole,
+        flux=flux,
+        input_unit=input_unit,
+        timestep=timestep,
+        temperature=temperature,
+    )
+    dipole, flux = given.values, given.flux
+    volume, cell = given.fact("volume", volume), given.fact("cell", cell)
     conditions = Conditions(
-        timestep,
-        temperature,
+        given.timestep,
+        given.temperature,
         estimator,
         window,
         depth,
         resolution,
         charge,
-        friction,
-        measured_temperature,
+        given.fact("friction", friction),
+        given.fact("measured_temperature", measured_temperature),
         verlet_timestep,
     )
     wanted = _checked_unit(unit, volume)
@@ -138,12 +161,13 @@ def infrared(
         ("dipole", dipole), ("flux", flux), (3,), _vector_components, pairing, conditions
     )
     spectrum = _spectrum(density, np.ones(1), conditions, correction, wanted, volume)
-    return with_unfolded_jumps(spectrum, n_jumps)
+    return given.described(with_unfolded_jumps(spectrum, n_jumps))
 
 
 def infrared_by_atom(
     *,
     flux: Any,
+    input_unit: str | None = None,
     timestep: float,
     temperature: float,
     labels: Sequence[Hashable] | None = None,
@@ -162,7 +186,9 @@ def infrared_by_atom(
     Parameters
     ----------
     flux : array-like (n_frames, n_atoms, 3) or (n_runs, n_frames, n_atoms, 3)
-        ``Z*_i v_i`` in e·Å/fs, see :func:`atomic_flux`.
+        ``Z*_i v_i``, see :func:`atomic_flux`.
+    input_unit : str
+        Of the flux: ``"e*Angstrom/fs"``, or ``"e*Angstrom/ase_time"`` with ASE's velocities.
     labels : sequence of n_atoms hashables, optional
         Group of each atom, e.g. its element; by default its index.
     timestep, temperature, volume, estimator, window, depth, resolution, correction, unit
@@ -172,6 +198,15 @@ def infrared_by_atom(
     -------
     dict from label to Spectrum, in order of first appearance.
     """
+    flux = recorded(
+        None,
+        "dipole",
+        values=None,
+        flux=flux,
+        input_unit=input_unit,
+        timestep=timestep,
+        temperature=temperature,
+    ).flux
     conditions = Conditions(timestep, temperature, estimator, window, depth, resolution)
     wanted = _checked_unit(unit, volume)
     shape = getattr(flux, "shape", None) or np.shape(flux)
@@ -203,7 +238,7 @@ def atomic_flux(born_charges: ArrayLike, velocities: ArrayLike) -> Array:
     """Each atom's part of the dipole flux, ``Z*_i v_i`` (…, n_atoms, 3), in e × that of velocity.
 
     ``born_charges`` (…, n_atoms, 3, 3) holds ∂μ_a/∂r_ib at [i, a, b]; ``velocities``
-    (…, n_atoms, 3), in Å/fs for the spectra here.
+    (…, n_atoms, 3).
     """
     result: Array = np.einsum(
         "...iab,...ib->...ia",

@@ -17,6 +17,7 @@ __all__ = [
     "check_positive",
     "check_temperature",
     "warn",
+    "warn_about_aliasing",
     "warn_about_bands",
     "warn_about_charge",
     "warn_about_friction",
@@ -26,6 +27,8 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
+#: no bond vibrates above it, cm⁻¹ (H2 aside)
+HIGHEST_VIBRATION = 4000.0
 #: share of Nyquist's frequency beyond which a band is no longer well sampled
 NYQUIST_SHARE = 0.7
 #: bands lower than this share of the highest are taken for noise
@@ -67,6 +70,20 @@ def check_temperature(temperature: float) -> float:
     return kelvin
 
 
+def warn_about_aliasing(timestep: float, numbers: NDArray[np.int64] | None) -> None:
+    """Advise where frames are too far apart for hydrogen's vibrations; fs and atomic numbers."""
+    nyquist = math.pi / timestep / invcm_to_radians_per_fs
+    if nyquist >= HIGHEST_VIBRATION or (numbers is not None and 1 not in numbers):
+        return
+    largest = math.pi / HIGHEST_VIBRATION / invcm_to_radians_per_fs
+    who = "hydrogen vibrates" if numbers is not None else "hydrogen, if there is some, vibrates"
+    warn(
+        f"frames {timestep:g} fs apart tell wavenumbers below {nyquist:.0f} cm^-1 only; {who} up "
+        f"to {HIGHEST_VIBRATION:.0f} cm^-1, and what lies above is folded back to a wrong place "
+        f"below: record frames at most {largest:.2g} fs apart"
+    )
+
+
 def warn_about_bands(density: SpectralDensity, intensity: Array, frequency: Array) -> None:
     """Advise where the highest band stands too near to Nyquist's wavenumber."""
     if not intensity.size:
@@ -78,7 +95,8 @@ def warn_about_bands(density: SpectralDensity, intensity: Array, frequency: Arra
     if highest > NYQUIST_SHARE * density.nyquist:
         warn(
             f"the highest band, near {highest:.0f} cm^-1, stands above {NYQUIST_SHARE:g} of the "
-            f"Nyquist wavenumber {density.nyquist:.0f} cm^-1: record frames more often"
+            f"Nyquist wavenumber {density.nyquist:.0f} cm^-1: record frames more often, at most "
+            f"{NYQUIST_SHARE * math.pi / highest / invcm_to_radians_per_fs:.2g} fs apart"
         )
 
 

@@ -14,6 +14,7 @@ from painn_ase.spectra.absorption import group_index
 from painn_ase.spectra.advice import check_positive, warn
 from painn_ase.spectra.dynamics import Conditions, density_of_flux, spectrum_from_density
 from painn_ase.spectra.estimators import SpectralDensity
+from painn_ase.spectra.recorded import Recorded, recorded
 from painn_ase.spectra.series import grouped_sum
 from painn_ase.spectra.spectrum import Spectrum
 from painn_ase.spectra.windows import Estimator, Window, reciprocal_fs_to_invcm
@@ -26,10 +27,10 @@ Array = NDArray[np.float64]
 
 def power(
     velocities: Any,
-    masses: ArrayLike,
+    masses: ArrayLike | None = None,
     *,
     positions: Any = None,
-    timestep: float,
+    timestep: float | None = None,
     temperature: float | None = None,
     degrees_of_freedom: float | None = None,
     estimator: Estimator = "segments",
@@ -42,17 +43,19 @@ def power(
 
     Parameters
     ----------
-    velocities : array-like (n_frames, n_atoms, 3) or (n_runs, n_frames, n_atoms, 3), or None
-        Å/fs (ASE's times ``units.per_ase_time_to_per_fs``).
+    velocities : TimeSeries, or array-like (n_frames, n_atoms, 3) or (n_runs, n_frames, n_atoms, 3)
+        A series with velocities, or positions whose rate of change is taken
+        (``read_time_series(path, quantities=("positions", "velocities"))``); or an array in Å/fs
+        (ASE's times ``units.per_ase_time_to_per_fs``), or None.
+    masses : array-like (n_atoms,), optional
+        amu; by default the series'.
     positions : array-like, same shape, optional
         Å, never folded back into a cell: instead of velocities, with a correction for the finite
         difference.
-    masses : array-like (n_atoms,)
-        amu.
-    timestep : float
-        Femtoseconds between frames.
+    timestep : float, optional
+        Femtoseconds between the frames of an array.
     temperature : float, optional
-        Kelvin, compared with the kinetic temperature for advice only.
+        Kelvin, compared with the kinetic temperature for advice only; by default the series'.
     degrees_of_freedom : float, optional
         What the whole spectrum integrates to; 3 n_atoms by default. Give 3 n_atoms − 6 where
         overall motion was removed.
@@ -78,10 +81,10 @@ def power(
 
 def power_by_atom(
     velocities: Any,
-    masses: ArrayLike,
+    masses: ArrayLike | None = None,
     *,
     positions: Any = None,
-    timestep: float,
+    timestep: float | None = None,
     labels: Sequence[Hashable] | str | None = None,
     temperature: float | None = None,
     degrees_of_freedom: float | None = None,
@@ -96,13 +99,15 @@ def power_by_atom(
     ``labels`` (n_atoms,) names the group of each atom, e.g. ``atoms.get_chemical_symbols()``; by
     default each atom is its own. One string stands for all atoms. The rest as for :func:`power`.
     """
-    mass = _checked_masses(masses)
+    given = _given(velocities, positions, masses, timestep, temperature)
+    temperature = given.fact("temperature", temperature)
+    mass = _checked_masses(given.fact("masses", masses))
     n_atoms = len(mass)
-    given = [labels] * n_atoms if isinstance(labels, str) else labels
-    names, index = group_index(given, n_atoms)
+    groups = [labels] * n_atoms if isinstance(labels, str) else labels
+    names, index = group_index(groups, n_atoms)
     order = np.argsort(index, kind="stable")
     conditions = Conditions(
-        timestep,
+        given.timestep,
         temperature=300.0 if temperature is None else temperature,
         estimator=estimator,
         window=window,
@@ -112,8 +117,8 @@ def power_by_atom(
     )
     pairing = (grouped_sum(np.repeat(index[order], 3)), 3 * n_atoms, len(names))
     density = density_of_flux(
-        ("positions", positions),
-        ("velocities", velocities),
+        ("positions", given.values),
+        ("velocities", given.flux),
         (n_atoms, 3),
         _mass_weighted(np.sqrt(mass)[order], order),
         pairing,
@@ -124,18 +129,49 @@ def power_by_atom(
     scale = _modes_per_density(density, count, temperature)
     facts: dict[str, str | float | int] = {"degrees_of_freedom": float(count)}
     return {
-        name: spectrum_from_density(
-            density,
-            row,
-            lambda frequency: np.full(len(frequency), scale),
-            conditions,
-            unit="modes/cm^-1",
-            quantity="density of states",
-            facts=facts,
-            advise=len(names) == 1,
+        name: given.described(
+            spectrum_from_density(
+                density,
+                row,
+                lambda frequency: np.full(len(frequency), scale),
+                conditions,
+                unit="modes/cm^-1",
+                quantity="density of states",
+                facts=facts,
+                advise=len(names) == 1,
+            )
         )
         for name, row in zip(names, np.eye(len(names)), strict=True)
     }
+
+
+def _given(
+    velocities: Any,
+    positions: Any,
+    masses: ArrayLike | None,
+    timestep: float | None,
+    temperature: float | None,
+) -> Recorded:
+    """A series, or an array of velocities in Å/fs with its masses and time step."""
+    if hasattr(velocities, "origins"):
+        if positions is not None:
+            raise DataError("the time series says the positions already; leave them out")
+        if velocities.masses is None and masses is None:
+            raise DataError(
+                f"{velocities.source} names neither masses nor elements; give masses in amu"
+            )
+        return recorded(
+            velocities,
+            "positions",
+            values=None,
+            flux=None,
+            input_unit=None,
+            timestep=timestep,
+            temperature=temperature or velocities.temperature or 300.0,
+        )
+    if masses is None or timestep is None:
+        raise DataError("an array of velocities needs its masses (amu) and timestep (fs)")
+    return Recorded(positions, velocities, timestep, 300.0)
 
 
 def _mass_weighted(roots: Array, order: NDArray[np.int64]) -> Callable[[Array], Array]:

@@ -7,7 +7,7 @@ ch. 5; Thomas et al., Phys. Chem. Chem. Phys. 15, 6608 (2013).
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,9 +19,14 @@ from painn_ase.spectra.advice import check_positive
 from painn_ase.spectra.continuity import JumpPolicy, continuous
 from painn_ase.spectra.corrections import Correction, quantum_factor, reduced_energy
 from painn_ase.spectra.dynamics import Conditions, density_of_flux, spectrum_from_density
+from painn_ase.spectra.recorded import recorded
 from painn_ase.spectra.series import grouped_sum
 from painn_ase.spectra.spectrum import BandArea, Spectrum
 from painn_ase.spectra.windows import Estimator, Window
+from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3
+
+if TYPE_CHECKING:
+    from painn_ase.trajectory.series import TimeSeries
 
 __all__ = ["RamanComponent", "component_weights", "depolarisation_ratio", "raman", "raman_factor"]
 
@@ -44,11 +49,13 @@ _LOWEST_LASER = 5000.0
 
 
 def raman(
+    series: TimeSeries | None = None,
     *,
     polarizability: Any = None,
     flux: Any = None,
-    timestep: float,
-    temperature: float,
+    input_unit: str | None = None,
+    timestep: float | None = None,
+    temperature: float | None = None,
     laser_wavenumber: float = _GREEN_LASER,
     component: RamanComponent = "unpolarised",
     estimator: Estimator = "segments",
@@ -67,12 +74,18 @@ def raman(
 
     Parameters
     ----------
+    series : TimeSeries, optional
+        Of :func:`painn_ase.trajectory.read_time_series`: brings its units, time step and, where it
+        knows it, the temperature. Its flux is taken where it has one.
     polarizability : array-like (n_frames, 3, 3) or (n_runs, n_frames, 3, 3), optional
-        Polarizability volume, Å³ (e²Å²/eV times ``units.e2_angstrom2_per_ev_to_angstrom3``).
+        Instead of a series.
     flux : array-like of the same shape, optional
-        Its rate of change, Å³/fs; preferred.
-    timestep, temperature : float
-        Femtoseconds between frames; kelvin.
+        Its rate of change; preferred.
+    input_unit : str, optional
+        Of an array, which has none by itself: ``"Angstrom^3"``, ``"e^2*Angstrom^2/eV"`` as the
+        calculator gives it, ``"a.u."``; of a flux ``"Angstrom^3/fs"``, ….
+    timestep, temperature : float, optional
+        Femtoseconds between the frames of an array; kelvin, by default the series'.
     laser_wavenumber : float
         cm⁻¹ (1e7 over the wavelength in nm; by default 532 nm).
     component : {"unpolarised", "iso", "aniso", "vv", "vh"}
@@ -91,15 +104,26 @@ def raman(
     Spectrum
         In 1e-40 m²/sr per cm⁻¹, from above zero to below the laser.
     """
-    conditions = Conditions(
+    given = recorded(
+        series,
+        "polarizability",
+        values=polarizability,
+        flux=flux,
+        input_unit=input_unit,
         timestep=timestep,
         temperature=temperature,
+        scale=e2_angstrom2_per_ev_to_angstrom3,
+    )
+    polarizability, flux, kelvin = given.values, given.flux, given.temperature
+    conditions = Conditions(
+        timestep=given.timestep,
+        temperature=kelvin,
         estimator=estimator,
         window=window,
         depth=depth,
         resolution=resolution,
-        friction=friction,
-        measured_temperature=measured_temperature,
+        friction=given.fact("friction", friction),
+        measured_temperature=given.fact("measured_temperature", measured_temperature),
         verlet_timestep=verlet_timestep,
     )
     laser = check_positive(laser_wavenumber, "laser_wavenumber", "cm^-1")
@@ -120,16 +144,17 @@ def raman(
         pairing,
         conditions,
     )
-    return spectrum_from_density(
+    spectrum = spectrum_from_density(
         density,
         weights,
-        lambda frequency: raman_factor(frequency, laser, temperature, correction),
+        lambda frequency: raman_factor(frequency, laser, kelvin, correction),
         conditions,
         unit=_UNIT,
         quantity=f"Raman cross section, {component}",
         keep=lambda frequency: (frequency > 0.0) & (frequency < laser),
         facts={"correction": correction, "laser_invcm": laser, "component": component},
     )
+    return given.described(spectrum)
 
 
 def component_weights(component: str) -> tuple[float, float]:

@@ -94,6 +94,15 @@ class TimeSeries:
         return (0, 0)
 
     @property
+    def has_runs(self) -> bool:
+        """Whether the first axis counts runs."""
+        return any(
+            values.ndim == len(tail) + 2
+            for name, tail in SPECTRAL.items()
+            if (values := getattr(self, name)) is not None
+        )
+
+    @property
     def summary(self) -> str:
         """One line: frames, time step, units, temperature and volume, each with its origin."""
         runs, frames = self.shape

@@ -7,14 +7,12 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from painn_ase.errors import GeometryError, PaiNNWarning
 from painn_ase.spectra import HarmonicResult, Spectrum, depolarisation_ratio
 from painn_ase.spectra import infrared as infrared_spectrum
 from painn_ase.spectra import raman as raman_spectrum
 from painn_ase.trajectory import TimeSeries
-from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3, per_ase_time_to_per_fs
 from painn_ase.workflow.records import Band
 
 __all__ = ["compare_bands", "compute_spectra"]
@@ -30,6 +28,7 @@ def compute_spectra(
     laser: float = 532.0,
     resolution: float | None = None,
     timestep: float | None = None,
+    charge: float = 0.0,
 ) -> tuple[Spectrum | None, Spectrum | None, tuple[float, float | None] | None]:
     """Infrared and unpolarised Raman spectrum of a time series, and its depolarisation ratio.
 
@@ -45,6 +44,8 @@ def compute_spectra(
         cm⁻¹; None for one segment as long as the series where there are several runs.
     timestep : float, optional
         Of velocity Verlet, fs: corrects the frequencies for its error.
+    charge : float
+        Of the system, e, for advice.
 
     Raises
     ------
@@ -54,50 +55,28 @@ def compute_spectra(
     temperature = temperature if temperature is not None else series.temperature
     if temperature is None:
         raise GeometryError(f"{series.source} names no temperature; give one in K (--temperature).")
-    settings: dict[str, Any] = {
-        "timestep": series.timestep,
-        "temperature": temperature,
-        "verlet_timestep": timestep,
-    }
+    settings: dict[str, Any] = {"temperature": temperature, "verlet_timestep": timestep}
+    settings |= _width(series, resolution)
     ir = raman = ratio = None
-    rates, values = series.dipole_flux, series.dipole
-    if rates is not None or values is not None:
-        settings |= _width(rates if rates is not None else values, resolution, 1)
-        named = (
-            {"flux": rates * per_ase_time_to_per_fs} if rates is not None else {"dipole": values}
-        )
-        ir = infrared_spectrum(**named, **settings, volume=series.volume)
-    rates, values = series.polarizability_flux, series.polarizability
-    if rates is not None or values is not None:
-        settings |= _width(rates if rates is not None else values, resolution, 2)
-        to_volume = e2_angstrom2_per_ev_to_angstrom3
-        named = (
-            {"flux": rates * (per_ase_time_to_per_fs * to_volume)}
-            if rates is not None
-            else {"polarizability": _times(values, to_volume)}
-        )
+    if series.dipole_flux is not None or series.dipole is not None:
+        ir = infrared_spectrum(series, **settings, charge=charge)
+    if series.polarizability_flux is not None or series.polarizability is not None:
         settings["laser_wavenumber"] = 1e7 / laser
-        raman = raman_spectrum(**named, **settings)
+        raman = raman_spectrum(series, **settings)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PaiNNWarning)  # said once already
-            vh = raman_spectrum(**named, **settings, component="vh")
-            vv = raman_spectrum(**named, **settings, component="vv")
+            vh = raman_spectrum(series, **settings, component="vh")
+            vv = raman_spectrum(series, **settings, component="vv")
         found = depolarisation_ratio(vh, vv)
         ratio = (float(found[0]), None if found[1] is None else float(found[1]))
     return ir, raman, ratio
 
 
-def _times(values: NDArray[np.float64] | None, factor: float) -> NDArray[np.float64] | None:
-    return None if values is None else values * factor
-
-
-def _width(frames: Any, resolution: float | None, tail: int) -> dict[str, Any]:
+def _width(series: TimeSeries, resolution: float | None) -> dict[str, Any]:
     """The window: as asked, or a whole run each where there are several runs."""
     if resolution is not None:
         return {"resolution": resolution, "depth": None}
-    if frames.ndim == tail + 2:
-        return {"depth": int(frames.shape[1]), "resolution": None}
-    return {}
+    return {"depth": series.shape[1], "resolution": None} if series.has_runs else {}
 
 
 def compare_bands(ir: Spectrum | None, modes: HarmonicResult | None) -> tuple[Band, ...]:

@@ -52,7 +52,13 @@ def test_f_sum_rule_holds_for_any_born_charges() -> None:
     speeds = np.array([thermal_speed(m, 300.0) for m in masses])
     velocities = rng.normal(size=(60_000, 4, 3)) * speeds[:, None]
     flux = atomic_flux(born, velocities)
-    total = infrared(flux=flux.sum(axis=1), timestep=1.0, temperature=300.0, resolution=50.0)
+    total = infrared(
+        input_unit="e*Angstrom/fs",
+        flux=flux.sum(axis=1),
+        timestep=1.0,
+        temperature=300.0,
+        resolution=50.0,
+    )
     expected = units.e2_per_amu_to_km_per_mol * np.sum(born**2 / masses[:, None, None])
     assert total.band_area().value == pytest.approx(expected, rel=0.02)
 
@@ -61,8 +67,10 @@ def test_shares_of_atoms_add_up_to_the_infrared_spectrum() -> None:
     rng = np.random.default_rng(1)
     flux = rng.normal(size=(3000, 3, 3))
     arguments = {"timestep": 1.0, "temperature": 300.0, "depth": 500}
-    total = infrared(flux=flux.sum(axis=1), **arguments)
-    shares = infrared_by_atom(flux=flux, labels=["O", "H", "H"], **arguments)
+    total = infrared(input_unit="e*Angstrom/fs", flux=flux.sum(axis=1), **arguments)
+    shares = infrared_by_atom(
+        input_unit="e*Angstrom/fs", flux=flux, labels=["O", "H", "H"], **arguments
+    )
     assert list(shares) == ["O", "H"]
     np.testing.assert_allclose(
         sum(s.intensity for s in shares.values()), total.intensity, rtol=1e-10, atol=1e-12
@@ -80,7 +88,13 @@ def test_harmonic_diatomic_absorbs_the_same_at_any_temperature(temperature: floa
     amplitude = math.sqrt(2.0) * thermal_speed(mass, temperature)
     flux = np.zeros((len(t), 3))
     flux[:, 2] = charge * amplitude * np.cos(omega(wavenumber) * t)
-    spectrum = infrared(flux=flux, timestep=0.5, temperature=temperature, resolution=10.0)
+    spectrum = infrared(
+        input_unit="e*Angstrom/fs",
+        flux=flux,
+        timestep=0.5,
+        temperature=temperature,
+        resolution=10.0,
+    )
     area = spectrum.band_area(2700.0, 3100.0).value
     assert area == pytest.approx(974.8801 * charge**2 / mass, rel=1e-3)
     assert spectrum.peaks()[-1].frequency == pytest.approx(wavenumber, abs=0.1)
@@ -103,7 +117,9 @@ def test_friction_widens_the_line_and_keeps_its_area(friction: float) -> None:
     for k in range(n_frames):
         flux[:, k, 0] = charge * state[:, 1]
         state = state @ step.T + rng.normal(size=(n_runs, 2)) @ noise.T
-    spectrum = infrared(flux=flux, timestep=dt, temperature=300.0, resolution=20.0)
+    spectrum = infrared(
+        input_unit="e*Angstrom/fs", flux=flux, timestep=dt, temperature=300.0, resolution=20.0
+    )
     area, error = spectrum.band_area()
     assert error is not None
     assert error < 0.06 * area
@@ -133,7 +149,12 @@ def test_ornstein_uhlenbeck_flux_has_its_analytic_spectrum(estimator: str) -> No
     r = math.exp(-dt / tau)
     flux = _ornstein_uhlenbeck(64, 4000, r, seed=5)
     spectrum = infrared(
-        flux=flux, timestep=dt, temperature=300.0, estimator=estimator, resolution=60.0
+        input_unit="e*Angstrom/fs",
+        flux=flux,
+        timestep=dt,
+        temperature=300.0,
+        estimator=estimator,
+        resolution=60.0,
     )
     expected = (1.0 - r**2) / (1.0 - 2.0 * r * np.cos(omega(spectrum.frequency) * dt) + r**2)
     scale = units.e2_per_amu_to_km_per_mol  # N_A⟨μ̇²⟩/(12 ε0 c² kT), as an area over wavenumbers
@@ -152,7 +173,11 @@ def test_white_noise_is_flat_and_its_error_bars_are_honest() -> None:
     """E: a flat spectrum; the scatter over frequency equals the stated standard error."""
     rng = np.random.default_rng(6)
     spectrum = infrared(
-        flux=rng.normal(size=(80_000, 3)), timestep=1.0, temperature=300.0, resolution=100.0
+        input_unit="e*Angstrom/fs",
+        flux=rng.normal(size=(80_000, 3)),
+        timestep=1.0,
+        temperature=300.0,
+        resolution=100.0,
     )
     middle = slice(20, -20)
     mean = spectrum.intensity[middle].mean()
@@ -179,7 +204,9 @@ def test_rigid_rotor_shows_its_pure_rotation_band() -> None:
     angle = spin[:, None] * t + rng.uniform(0.0, 2.0 * math.pi, n_runs)[:, None]
     flux = np.stack([-np.sin(angle), np.cos(angle), 0.0 * angle], axis=-1)
     flux *= mu * spin[:, None, None]
-    spectrum = infrared(flux=flux, timestep=4.0, temperature=300.0, resolution=12.0)
+    spectrum = infrared(
+        input_unit="e*Angstrom/fs", flux=flux, timestep=4.0, temperature=300.0, resolution=12.0
+    )
     area, error = spectrum.band_area()
     assert error is not None
     assert error < 1.5
@@ -209,7 +236,7 @@ def test_morse_oscillator_absorbs_below_its_harmonic_frequency() -> None:
         v += 0.5 * dt * force
     dipole = np.zeros((len(positions), 3))
     dipole[:, 0] = positions
-    spectrum = infrared(dipole=dipole, timestep=1.0, temperature=300.0)
+    spectrum = infrared(input_unit="e*Angstrom", dipole=dipole, timestep=1.0, temperature=300.0)
     strongest = max(spectrum.peaks(), key=lambda p: p.intensity)
     assert strongest.frequency == pytest.approx(3049.60, abs=0.5)
 
@@ -231,8 +258,12 @@ def test_strong_rotation_does_not_leak_into_a_weak_vibration() -> None:
     both = _rotor_with_weak_vibration()
     alone = both * [0.0, 0.0, 1.0]
     arguments = {"timestep": 1.0, "temperature": 300.0}
-    area = infrared(dipole=both, **arguments).band_area(950.0, 1050.0).value
-    expected = infrared(dipole=alone, **arguments).band_area(950.0, 1050.0).value
+    area = (
+        infrared(input_unit="e*Angstrom", dipole=both, **arguments).band_area(950.0, 1050.0).value
+    )
+    expected = (
+        infrared(input_unit="e*Angstrom", dipole=alone, **arguments).band_area(950.0, 1050.0).value
+    )
     assert area == pytest.approx(expected, rel=0.02)
     # the counter-example: ω² times the power spectrum of the dipole without a taper
     power_spectrum = np.abs(np.fft.rfft(both, axis=0)) ** 2
@@ -259,10 +290,10 @@ def _line_areas(spectrum) -> np.ndarray:
 def test_line_areas_go_with_amplitude_and_frequency_squared(estimator: str) -> None:
     """I: amplitudes 1, 0.5, 0.1 at 1000, 2000, 3000 give areas (aν)²; ten times the dipole, 100."""
     arguments = {"timestep": 1.0, "temperature": 300.0, "estimator": estimator}
-    areas = _line_areas(infrared(dipole=_three_lines(), **arguments))
+    areas = _line_areas(infrared(input_unit="e*Angstrom", dipole=_three_lines(), **arguments))
     expected = (np.array([1.0, 0.5, 0.1]) * [1000.0, 2000.0, 3000.0]) ** 2
     np.testing.assert_allclose(areas / areas[0], expected / expected[0], rtol=2e-3)
-    ten = _line_areas(infrared(dipole=_three_lines(10.0), **arguments))
+    ten = _line_areas(infrared(input_unit="e*Angstrom", dipole=_three_lines(10.0), **arguments))
     np.testing.assert_allclose(ten / areas, 100.0, rtol=1e-9)
 
 
@@ -270,9 +301,13 @@ def test_components_divided_by_their_own_deviation_lose_all_intensities() -> Non
     """I, the counter-example: normalising each component first makes unequal lines equal."""
     flux = np.gradient(_three_lines(), axis=0)
     normalised = flux / flux.std(axis=0)
-    areas = _line_areas(infrared(flux=normalised, timestep=1.0, temperature=300.0))
+    areas = _line_areas(
+        infrared(input_unit="e*Angstrom/fs", flux=normalised, timestep=1.0, temperature=300.0)
+    )
     np.testing.assert_allclose(areas / areas[0], 1.0, rtol=0.01)
-    honest = _line_areas(infrared(flux=flux, timestep=1.0, temperature=300.0))
+    honest = _line_areas(
+        infrared(input_unit="e*Angstrom/fs", flux=flux, timestep=1.0, temperature=300.0)
+    )
     assert honest[2] / honest[0] < 0.15
 
 
@@ -286,6 +321,7 @@ def test_constant_component_of_the_polarizability_gives_no_nan() -> None:
     alpha += wave[:, None, None] * np.eye(3)
     alpha += other[:, None, None] * np.diag([1.0, 1.0, -2.0])
     arguments = {"polarizability": alpha, "timestep": 1.0, "temperature": 300.0}
+    arguments["input_unit"] = "Angstrom^3"
     vv, vh = (raman(**arguments, component=c) for c in ("vv", "vh"))
     for spectrum in (vv, vh):
         assert np.isfinite(spectrum.intensity).all()
@@ -298,7 +334,9 @@ def test_boltzmann_factor_of_the_stokes_side() -> None:
     t = np.arange(12_000) * 1.0
     alpha = np.cos(omega(1000.0) * t)[:, None, None] * np.eye(3)
     areas = {
-        kelvin: raman(polarizability=alpha, timestep=1.0, temperature=kelvin)
+        kelvin: raman(
+            input_unit="Angstrom^3", polarizability=alpha, timestep=1.0, temperature=kelvin
+        )
         .band_area(950.0, 1050.0)
         .value
         for kelvin in (300.0, 3000.0)
@@ -323,7 +361,11 @@ def test_raman_area_is_placzeks_cross_section_of_the_mode() -> None:
     tensor = mean_slope * np.eye(3)
     tensor[0, 1] = tensor[1, 0] = shear_slope
     spectrum = raman(
-        flux=speed[:, None, None] * tensor, timestep=1.0, temperature=kelvin, laser_wavenumber=laser
+        input_unit="Angstrom^3/fs",
+        flux=speed[:, None, None] * tensor,
+        timestep=1.0,
+        temperature=kelvin,
+        laser_wavenumber=laser,
     )
     activity = (45.0 * mean_slope**2 + 21.0 * shear_slope**2) * 1e-40
     activity /= mass * constants.atomic_mass  # m⁴/kg
@@ -342,7 +384,9 @@ def test_standard_correction_leaves_0139_at_3000_wavenumbers() -> None:
     flux = np.zeros((len(t), 3))
     flux[:, 0] = np.cos(omega(3000.0) * t)
     areas = {
-        name: infrared(flux=flux, timestep=0.5, temperature=300.0, correction=name)
+        name: infrared(
+            input_unit="e*Angstrom/fs", flux=flux, timestep=0.5, temperature=300.0, correction=name
+        )
         .band_area(2900.0, 3100.0)
         .value
         for name in ("none", "standard", "harmonic", "schofield")
@@ -360,6 +404,7 @@ def test_bulk_absorption_and_permittivity_agree_by_kramers_kronig() -> None:
     tau, dt, volume = 40.0, 1.0, 3000.0
     dipole = _ornstein_uhlenbeck(48, 12_000, math.exp(-dt / tau), seed=9)
     arguments = {"dipole": dipole, "timestep": dt, "temperature": 300.0, "resolution": 10.0}
+    arguments["input_unit"] = "e*Angstrom"
     permittivity = infrared(**arguments, volume=volume, unit="epsilon2")
     integral = trapezoid(permittivity.intensity / permittivity.frequency, permittivity.frequency)
     # the missing start of the integrand: ε₂/ω is flat there
@@ -411,6 +456,7 @@ def test_velocity_verlet_frequencies_are_corrected() -> None:
     dipole = np.zeros((len(positions), 3))
     dipole[:, 0] = positions
     arguments = {"dipole": dipole, "timestep": dt, "temperature": 300.0, "resolution": 10.0}
+    arguments["input_unit"] = "e*Angstrom"
     raw = infrared(**arguments)
     mended = infrared(**arguments, verlet_timestep=dt)
     assert raw.peaks()[-1].frequency == pytest.approx(true + 19.0, abs=1.0)
@@ -430,7 +476,10 @@ def test_dipole_and_its_flux_give_one_spectrum(estimator: str) -> None:
     arguments = {"timestep": 2.0, "temperature": 300.0, "estimator": estimator}
     ours, exact = (
         infrared(**given, **arguments).band_area(3600.0, 3800.0).value
-        for given in ({"dipole": dipole}, {"flux": flux})
+        for given in (
+            {"dipole": dipole, "input_unit": "e*Angstrom"},
+            {"flux": flux, "input_unit": "e*Angstrom/fs"},
+        )
     )
     assert ours == pytest.approx(exact, rel=2e-3)
     assert (math.sin(omega(3700.0) * 2.0) / (omega(3700.0) * 2.0)) ** 2 == pytest.approx(
@@ -459,12 +508,12 @@ def test_spectra_know_no_direction_in_space(
     alpha = rng.normal(size=(400, 3, 3))
     alpha = alpha + alpha.transpose(0, 2, 1)
     arguments = {"timestep": 1.0, "temperature": 300.0, "depth": 100}
-    a = infrared(dipole=dipole, **arguments)
-    b = infrared(dipole=dipole @ turn.T + shift, **arguments)
+    a = infrared(input_unit="e*Angstrom", dipole=dipole, **arguments)
+    b = infrared(input_unit="e*Angstrom", dipole=dipole @ turn.T + shift, **arguments)
     np.testing.assert_allclose(a.intensity, b.intensity, rtol=1e-8, atol=1e-9 * a.intensity.max())
     for component in ("iso", "aniso"):
         a, b = (
-            raman(polarizability=x, component=component, **arguments)
+            raman(input_unit="Angstrom^3", polarizability=x, component=component, **arguments)
             for x in (alpha, turn @ alpha @ turn.T)
         )
         tolerance = 1e-9 * a.intensity.max()

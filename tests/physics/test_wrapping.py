@@ -116,10 +116,14 @@ def test_spectra_do_not_notice_that_positions_wrap(runs: tuple[Run, Run]) -> Non
             spectra.append(
                 (
                     infrared(
+                        input_unit="e*Angstrom/fs",
                         flux=run.dipole_flux * per_ase_time_to_per_fs,
                         temperature=300.0, volume=volume, **settings,
                     ),
-                    raman(flux=run.polarizability_flux * to_volume, temperature=300.0, **settings),
+                    raman(
+                        input_unit="Angstrom^3/fs", flux=run.polarizability_flux * to_volume,
+                        temperature=300.0, **settings,
+                    ),
                     power(run.velocities * per_ase_time_to_per_fs, masses, **settings),
                 )
             )  # fmt: skip

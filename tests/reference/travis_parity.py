@@ -22,10 +22,11 @@ def main() -> None:
         for name in ("dipole", "polarizability")
     )
     settings = {"timestep": 1.0, "temperature": 1.0, "estimator": "lag", "depth": 4096}
-    absorption = infrared(dipole=dipole, **settings)
+    absorption = infrared(input_unit="e*Angstrom", dipole=dipole, **settings)
     _report("ir", absorption.intensity, stored["travis_ir"])
     scattering = {
         name: raman(
+            input_unit="Angstrom^3",
             polarizability=polarizability.reshape(-1, 3, 3),
             laser_wavenumber=20000.0,
             component=name,

@@ -41,7 +41,9 @@ def folded(dipole: np.ndarray, cell: np.ndarray, origin: float = 0.0) -> np.ndar
 def quiet_infrared(dipole: np.ndarray, **options: object):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PaiNNWarning)
-        return infrared(dipole=dipole, timestep=1.0, temperature=300.0, **options)
+        return infrared(
+            input_unit="e*Angstrom", dipole=dipole, timestep=1.0, temperature=300.0, **options
+        )
 
 
 # -- what jumps do, and what is done about them ------------------------------------------------
@@ -56,7 +58,14 @@ def test_folded_dipole_gives_the_spectrum_of_the_continuous_one() -> None:
     as_it_is = quiet_infrared(wrong, volume=12.4**3, jumps="keep")
     assert as_it_is.band_area().value > 40.0 * good.band_area().value
     with pytest.warns(PaiNNWarning, match=f"jumped {jumps} times .* unfolded"):
-        mended = infrared(dipole=wrong, timestep=1.0, temperature=300.0, volume=12.4**3, cell=CUBE)
+        mended = infrared(
+            input_unit="e*Angstrom",
+            dipole=wrong,
+            timestep=1.0,
+            temperature=300.0,
+            volume=12.4**3,
+            cell=CUBE,
+        )
     np.testing.assert_allclose(mended.intensity, good.intensity, rtol=1e-8, atol=1e-9)
     assert mended.provenance["jumps_unfolded"] == jumps
     assert "jumps_unfolded" not in good.provenance
@@ -95,11 +104,11 @@ def test_polarizability_that_jumps_is_refused() -> None:
     options = {"timestep": 1.0, "temperature": 300.0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PaiNNWarning)
-        good = raman(polarizability=alpha, **options)
+        good = raman(input_unit="Angstrom^3", polarizability=alpha, **options)
         alpha[500] += 40.0
         with pytest.raises(DataError, match="polarizability jumps 2 times"):
-            raman(polarizability=alpha, **options)
-        kept = raman(polarizability=alpha, **options, jumps="keep")
+            raman(input_unit="Angstrom^3", polarizability=alpha, **options)
+        kept = raman(input_unit="Angstrom^3", polarizability=alpha, **options, jumps="keep")
     assert kept.band_area(100, 4000).value > 10.0 * good.band_area(100, 4000).value
 
 

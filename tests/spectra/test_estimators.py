@@ -72,6 +72,7 @@ def test_stated_width_is_the_width_of_a_sharp_line(window: str, estimator: str) 
     flux[:, 0] = np.cos(1500.0 * invcm_to_radians_per_fs * t)
     flux[:, 1] = np.sin(1500.0 * invcm_to_radians_per_fs * t)
     spectrum = infrared(
+        input_unit="e*Angstrom/fs",
         flux=flux,
         timestep=1.0,
         temperature=300.0,
@@ -100,7 +101,11 @@ def test_errors_of_overlapping_segments_are_those_seen_over_repetitions() -> Non
     values, errors = [], []
     for _ in range(100):
         spectrum = infrared(
-            flux=rng.normal(size=(6000, 3)), timestep=1.0, temperature=300.0, depth=300
+            input_unit="e*Angstrom/fs",
+            flux=rng.normal(size=(6000, 3)),
+            timestep=1.0,
+            temperature=300.0,
+            depth=300,
         )
         area, error = spectrum.band_area(4000.0, 4300.0)
         values.append(area)
@@ -115,13 +120,17 @@ def test_errors_of_runs_see_what_segments_of_one_run_cannot() -> None:
     wave = np.cos(1000.0 * invcm_to_radians_per_fs * t)
     energies = rng.exponential(size=40)
     flux = np.sqrt(energies)[:, None, None] * wave[None, :, None] * np.ones(3)
-    many = infrared(flux=flux, timestep=1.0, temperature=300.0, depth=1500)
+    many = infrared(
+        input_unit="e*Angstrom/fs", flux=flux, timestep=1.0, temperature=300.0, depth=1500
+    )
     area, error = many.band_area(900.0, 1100.0)
     assert error / area == pytest.approx(
         energies.std(ddof=1) / energies.mean() / np.sqrt(40), rel=1e-6
     )
     with pytest.warns(PaiNNWarning, match="segments"):
-        one = infrared(flux=flux[0], timestep=1.0, temperature=300.0, depth=4000)
+        one = infrared(
+            input_unit="e*Angstrom/fs", flux=flux[0], timestep=1.0, temperature=300.0, depth=4000
+        )
     assert one.band_area(900.0, 1100.0).error < 1e-3 * area
 
 
@@ -135,9 +144,9 @@ def test_a_dataset_on_disk_gives_what_the_array_gives(tmp_path: Path, estimator:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["alpha"] = alpha
         with pytest.warns(PaiNNWarning):
-            stored = raman(polarizability=file["alpha"], **settings)
+            stored = raman(input_unit="Angstrom^3", polarizability=file["alpha"], **settings)
     with pytest.warns(PaiNNWarning):
-        held = raman(polarizability=alpha, **settings)
+        held = raman(input_unit="Angstrom^3", polarizability=alpha, **settings)
     np.testing.assert_array_equal(stored.intensity, held.intensity)
 
 
@@ -165,7 +174,13 @@ def test_a_million_frames_take_seconds_and_bounded_memory(estimator: str) -> Non
     source = Endless()
     tracemalloc.start()
     begin = time.perf_counter()
-    raman(flux=source, timestep=1.0, temperature=300.0, estimator=estimator)
+    raman(
+        input_unit="Angstrom^3/fs",
+        flux=source,
+        timestep=1.0,
+        temperature=300.0,
+        estimator=estimator,
+    )
     seconds = time.perf_counter() - begin
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -202,7 +217,7 @@ NOISE = np.random.default_rng(6).normal(size=(2000, 3))
 def test_advice_is_given(facts: dict, advice: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        infrared(flux=NOISE, timestep=1.0, temperature=300.0, **facts)
+        infrared(input_unit="e*Angstrom/fs", flux=NOISE, timestep=1.0, temperature=300.0, **facts)
     assert any(issubclass(w.category, PaiNNWarning) and advice in str(w.message) for w in caught)
     assert all(Path(w.filename) == Path(__file__) for w in caught)
 
@@ -211,9 +226,15 @@ def test_advice_is_given(facts: dict, advice: str) -> None:
 @pytest.mark.filterwarnings("ignore:the highest band")
 def test_one_segment_has_no_error_bar_and_says_how_to_get_one(kind: str) -> None:
     make = {
-        "infrared": lambda x, **k: infrared(flux=x, temperature=300.0, **k),
+        "infrared": lambda x, **k: infrared(
+            input_unit="e*Angstrom/fs", flux=x, temperature=300.0, **k
+        ),
         "raman": lambda x, **k: raman(
-            flux=x[..., None] * np.eye(3), temperature=300.0, laser_wavenumber=18797.0, **k
+            input_unit="Angstrom^3/fs",
+            flux=x[..., None] * np.eye(3),
+            temperature=300.0,
+            laser_wavenumber=18797.0,
+            **k,
         ),
         "power": lambda x, **k: power(x[..., None, :], np.ones(1), **k),
     }[kind]
@@ -256,14 +277,16 @@ def test_one_segment_has_no_error_bar_and_says_how_to_get_one(kind: str) -> None
 @pytest.mark.filterwarnings("ignore::painn_ase.errors.PaiNNWarning")
 def test_what_does_not_fit_is_refused_with_the_remedy(arguments: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        infrared(**{"timestep": 1.0, "temperature": 300.0, **arguments})
+        infrared(
+            **{"timestep": 1.0, "temperature": 300.0, "input_unit": "e*Angstrom/fs", **arguments}
+        )
 
 
 @pytest.mark.filterwarnings("error::painn_ase.errors.PaiNNWarning")
 def test_a_short_run_has_error_bars_unasked() -> None:
     t = np.arange(3000)[:, None]
     flux = np.cos(1000.0 * invcm_to_radians_per_fs * t) * np.ones(3)
-    spectrum = infrared(flux=flux, timestep=1.0, temperature=300.0)
+    spectrum = infrared(input_unit="e*Angstrom/fs", flux=flux, timestep=1.0, temperature=300.0)
     assert spectrum.error is not None
     assert spectrum.fwhm == pytest.approx(1.4406 * 33356.41 / 600.0, rel=1e-3)
 
@@ -272,7 +295,12 @@ def test_a_short_run_has_error_bars_unasked() -> None:
 @pytest.mark.parametrize("estimator", ["segments", "lag"])
 def test_a_whole_run_may_be_asked_for_by_its_frames(estimator: str) -> None:
     spectrum = infrared(
-        dipole=NOISE, timestep=1.0, temperature=300.0, depth=2000, estimator=estimator
+        input_unit="e*Angstrom",
+        dipole=NOISE,
+        timestep=1.0,
+        temperature=300.0,
+        depth=2000,
+        estimator=estimator,
     )
     assert spectrum.provenance["depth_frames"] == (1999 if estimator == "segments" else 1998)
 
@@ -281,15 +309,29 @@ def test_broken_frames_are_named() -> None:
     broken = NOISE.copy()
     broken[1234, 1] = np.nan
     with pytest.raises(NonFiniteError, match="frame 1234 of run 0"):
-        infrared(flux=broken, timestep=1.0, temperature=300.0, depth=100)
+        infrared(
+            input_unit="e*Angstrom/fs", flux=broken, timestep=1.0, temperature=300.0, depth=100
+        )
 
 
 @pytest.mark.filterwarnings("ignore::painn_ase.errors.PaiNNWarning")
 def test_raman_and_power_refuse_nonsense() -> None:
     with pytest.raises(DataError, match="unpolarised, iso"):
-        raman(flux=np.zeros((20, 3, 3)), timestep=1.0, temperature=300.0, component="hv")
+        raman(
+            input_unit="Angstrom^3/fs",
+            flux=np.zeros((20, 3, 3)),
+            timestep=1.0,
+            temperature=300.0,
+            component="hv",
+        )
     with pytest.raises(DataError, match=r"532 nm is 18797\.0"):
-        raman(flux=np.zeros((20, 3, 3)), timestep=1.0, temperature=300.0, laser_wavenumber=532.0)
+        raman(
+            input_unit="Angstrom^3/fs",
+            flux=np.zeros((20, 3, 3)),
+            timestep=1.0,
+            temperature=300.0,
+            laser_wavenumber=532.0,
+        )
     with pytest.raises(DataError, match="masses"):
         power(np.zeros((20, 2, 3)), [1.0, -1.0], timestep=1.0)
     with pytest.raises(DataError, match="zero throughout"):

@@ -167,8 +167,20 @@ def test_harmonic_and_dynamic_cross_sections_share_one_scale(arrays_of: Any) -> 
     slopes = given["polarizability_derivatives"]
     alpha_flux = np.einsum("icab,tic->tab", slopes, velocities)
     dipole_flux = np.einsum("iab,tib->ta", given["born_charges"], velocities)
-    moving = raman(flux=alpha_flux, timestep=0.5, temperature=kelvin, resolution=13.0)
-    light = infrared(flux=dipole_flux, timestep=0.5, temperature=kelvin, resolution=13.0)
+    moving = raman(
+        input_unit="Angstrom^3/fs",
+        flux=alpha_flux,
+        timestep=0.5,
+        temperature=kelvin,
+        resolution=13.0,
+    )
+    light = infrared(
+        input_unit="e*Angstrom/fs",
+        flux=dipole_flux,
+        timestep=0.5,
+        temperature=kelvin,
+        resolution=13.0,
+    )
     still = result.raman_spectrum(5.0, temperature=kelvin, shape="gaussian")
     bands = [(1700.0, 1950.0), (3950.0, 4115.0), (4115.0, 4300.0)]
     for (low, high), area in zip(bands, result.infrared, strict=True):

@@ -21,6 +21,7 @@ SETTINGS = {"timestep": 1.0, "temperature": 1.0, "estimator": "lag", "depth": 40
 
 def _raman(series: np.ndarray, component: str, **settings: object) -> Spectrum:
     return raman(
+        input_unit="Angstrom^3",
         polarizability=series,
         component=component,  # type: ignore[arg-type]
         laser_wavenumber=20000.0,
@@ -34,7 +35,7 @@ def _distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def test_infrared_equals_travis_point_for_point(water_series) -> None:
-    ours = infrared(dipole=water_series.dipole, **SETTINGS)
+    ours = infrared(input_unit="e*Angstrom", dipole=water_series.dipole, **SETTINGS)
     assert _distance(ours.intensity, water_series.travis["ir"]) < 1e-5
 
 
@@ -59,6 +60,7 @@ def test_depolarisation_ratio_equals_travis_where_there_is_light(water_series) -
 @pytest.mark.parametrize("estimator", ["lag", "segments"])
 def test_band_areas_are_the_harmonic_intensities(water_series, estimator: str) -> None:
     ours = infrared(
+        input_unit="e*Angstrom",
         dipole=water_series.dipole,
         timestep=1.0,
         temperature=1.0,
@@ -131,5 +133,12 @@ def test_infrared_equals_travis_run_live(tmp_path: Path) -> None:
     answers = ["y", "0", *[""] * 9, "ir", "", "1.0", "", "y", "2", "dipole.txt", "", "1024"]
     _run_travis(tmp_path, ["-p", "still.xyz"], answers)
     table = np.loadtxt(tmp_path / "ir_spectrum_H2O.csv", delimiter=";")
-    ours = infrared(dipole=dipole, timestep=1.0, temperature=1.0, estimator="lag", depth=1024)
+    ours = infrared(
+        input_unit="e*Angstrom",
+        dipole=dipole,
+        timestep=1.0,
+        temperature=1.0,
+        estimator="lag",
+        depth=1024,
+    )
     assert _distance(ours.intensity, table[:, 1]) < 1e-4
