@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from painn_ase.cli.beads import QUANTUM_DEFAULTS, number_of_beads
-from painn_ase.cli.outputs import refuse_existing
 from painn_ase.cli.typed import typed_options
 from painn_ase.errors import DataError
 
-if TYPE_CHECKING:
-    from painn_ase.trajectory import TimeSeries
-
 __all__ = ["spectrum"]
-
-#: What the spectra of a trajectory leave in the folder.
-_FILES = ("infrared.csv", "raman.csv", "spectra.png")
 
 
 def spectrum(
@@ -85,6 +77,34 @@ def spectrum(
     polarizability_unit: str | None = typer.Option(
         None, help="Of a trajectory that does not say: Å^3, a.u., e^2*Å^2/eV …"
     ),
+    unit: list[str] | None = typer.Option(
+        None, help="QUANTITY=UNIT of any other quantity of a trajectory, e.g. time=ps. Repeat it."
+    ),
+    key: list[str] | None = typer.Option(
+        None,
+        help="QUANTITY=KEY of a trajectory, or its columns: dipole=mu, dipole=2,3,4. Repeat it.",
+    ),
+    volume: float | None = typer.Option(
+        None, help="Of a bulk's cell, Å³, where the trajectory does not say."
+    ),
+    cell: str | None = typer.Option(
+        None, help="Instead: three lengths, or nine numbers of cell vectors, Å."
+    ),
+    molecule: bool | None = typer.Option(
+        None, "--molecule/--bulk", help="What a trajectory with a periodic cell is of."
+    ),
+    axes: str | None = typer.Option(
+        None, help="What the second of an array's three axes is: runs (then frames), molecules."
+    ),
+    charges: str | None = typer.Option(
+        None, help="Dipole of a trajectory from point charges: O=-0.82,H=0.41, or an OUTCAR's."
+    ),
+    power: bool = typer.Option(
+        False, "--power", help="The density of states of a trajectory's velocities instead."
+    ),
+    temperature_reason: str | None = typer.Option(
+        None, help="Why -T is not the temperature that the trajectory says; goes into the files."
+    ),
     charge: float | None = typer.Option(
         None, help="Total charge, e; by default the structure's, else the model's."
     ),
@@ -105,26 +125,43 @@ def spectrum(
     Ctrl-C leaves everything usable; `--restart` goes on with the settings in the folder, and what
     is typed otherwise is an error.
     """
-    from painn_ase.cli.narrator import TerminalNarrator
-
+    typed = typed_options(ctx)
     if structure is None:
-        from painn_ase.trajectory import read_time_series
+        from painn_ase.cli.from_trajectory import (
+            Wishes,
+            check_options,
+            numbers_of,
+            pairs,
+            spectra_of_trajectory,
+        )
 
         _check_is_no_model(source)
-        output = output or Path(f"{Path(source).stem}_spectrum")
-        refuse_existing((output / name for name in _FILES), overwrite)
-        series = read_time_series(
-            source,
-            timestep=timestep,
-            dipole_unit=dipole_unit,
-            polarizability_unit=polarizability_unit,
+        check_options(typed, of_structure=False)
+        wishes = Wishes(
+            laser, resolution, charge, typed.get("friction"), experiment, descending, power
         )
-        _from_series(
-            series, output, temperature=temperature, laser=laser, resolution=resolution,
-            experiment=experiment, descending=descending,
-        )  # fmt: skip
+        said = {
+            "timestep": timestep,
+            "dipole_unit": dipole_unit,
+            "polarizability_unit": polarizability_unit,
+            "units": pairs(unit, "--unit"),
+            "keys": pairs(key, "--key"),
+            "temperature": temperature,
+            "temperature_reason": temperature_reason,
+            "volume": volume,
+            "cell": numbers_of(cell, "--cell", (3, 9)),
+            "molecule": molecule,
+            "axes": axes,
+            "charges": charges,
+        }
+        folder = output or Path(f"{Path(source).stem}_spectrum")
+        spectra_of_trajectory(source, folder, wishes, said, overwrite)
         return
 
+    from painn_ase.cli.from_trajectory import check_options
+    from painn_ase.cli.narrator import TerminalNarrator
+
+    check_options(typed, of_structure=True)
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.cli.structures import read_structure
     from painn_ase.report import write_outcome
@@ -175,54 +212,3 @@ def _check_is_no_model(source: str) -> None:
             f"{source} is a model, and no structure was named: `painn-ase spectrum {source} "
             "STRUCTURE`, a file or a molecule's name as in ASE."
         )
-
-
-def _from_series(
-    series: TimeSeries,
-    folder: Path,
-    *,
-    temperature: float | None,
-    laser: float,
-    resolution: float | None,
-    experiment: Path | None,
-    descending: bool,
-) -> None:
-    """Spectra of numbers along time, as CSV and a picture."""
-    import warnings
-
-    from painn_ase.errors import PaiNNWarning
-    from painn_ase.plotting import new_figure, plot_experiment, plot_spectrum
-    from painn_ase.spectra import save_spectrum
-    from painn_ase.workflow import compute_spectra
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", PaiNNWarning)
-        ir, raman, ratio = compute_spectra(
-            series, temperature=temperature, laser=laser, resolution=resolution
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = [(n, s) for n, s in (("infrared", ir), ("raman", raman)) if s is not None]
-    if not drawn:
-        raise DataError(f"{series.source} holds nothing a spectrum could be made of.")
-    figure, axes = new_figure(len(drawn))
-    for ax, (name, found) in zip(axes, drawn, strict=True):
-        save_spectrum(found, folder / f"{name}.csv")
-        plot_spectrum(ax, found, label=name, direction="descending" if descending else "ascending")
-        if experiment is not None and name == "infrared":
-            plot_experiment(ax, experiment, match=found)
-        ax.legend(frameon=False, fontsize="small")
-        area = found.band_area()
-        error = "" if area.error is None else f" ± {area.error:.3g}"
-        typer.echo(f"{name}: total area {area.value:.4g}{error} {_unit_of_area(found.unit)}")
-    if ratio is not None:
-        typer.echo(f"depolarisation ratio of the whole spectrum: {ratio[0]:.3f}")
-    figure.savefig(folder / "spectra.png", dpi=150)
-    for text in dict.fromkeys(str(w.message) for w in caught):
-        typer.secho(f"note: {text}", fg="yellow", err=True)
-    typer.echo(f"written: {folder}/ ({', '.join(sorted(p.name for p in folder.iterdir()))})")
-
-
-def _unit_of_area(unit: str) -> str:
-    """What a spectrum in this unit integrates to over cm⁻¹."""
-    shorter = unit.removesuffix("/cm^-1")
-    return shorter if shorter != unit else f"{unit}·cm^-1"

@@ -101,7 +101,7 @@ def csv_text(spectrum: Spectrum) -> str:
     columns = [spectrum.frequency, spectrum.intensity]
     if spectrum.error is not None:
         columns.append(spectrum.error)
-    lines = [_HEADER + json.dumps(_facts(spectrum)), ",".join(names)]
+    lines = [_HEADER + json.dumps(_facts(spectrum), ensure_ascii=False), ",".join(names)]
     lines += [",".join(repr(float(x)) for x in row) for row in zip(*columns, strict=True)]
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.ase_frames import raw_of_frames
@@ -18,7 +19,7 @@ from painn_ase.trajectory.h5md_series import raw_of_h5md
 from painn_ase.trajectory.keys import check_keys
 from painn_ase.trajectory.raw import RawSeries
 from painn_ase.trajectory.series import SPECTRAL, TimeSeries
-from painn_ase.trajectory.settle import SeriesOptions, settle
+from painn_ase.trajectory.settle import SeriesOptions, cell_of, settle
 from painn_ase.trajectory.tables import raw_of_npz, raw_of_table
 from painn_ase.unit_names import unit_factor
 
@@ -41,6 +42,7 @@ def read_time_series(
     temperature: float | None = None,
     temperature_reason: str | None = None,
     volume: float | None = None,
+    cell: ArrayLike | None = None,
     molecule: bool | None = None,
     axes: str | None = None,
     charges: Mapping[str, float] | str | Path | None = None,
@@ -75,6 +77,8 @@ def read_time_series(
         Why that is not the temperature the file says.
     volume : float, optional
         Of the bulk's cell, Å³, where the file does not say.
+    cell : array-like (3,), (9,) or (3, 3), optional
+        Instead: lengths or vectors of that cell, Å.
     molecule : bool, optional
         True for one molecule whatever box it is in, False for the bulk of its box.
     axes : {"runs", "molecules"}, optional
@@ -102,6 +106,7 @@ def read_time_series(
         temperature=temperature,
         temperature_reason=temperature_reason,
         volume=volume,
+        cell=None if cell is None else cell_of(cell),
         molecule=molecule,
         axes=axes,
         charges=parse_charges(charges) if isinstance(charges, str) else charges,

@@ -23,7 +23,7 @@ from painn_ase.trajectory.series import SPECTRAL, TimeSeries
 from painn_ase.trajectory.time_axis import read_time_axis
 from painn_ase.unit_names import KINDS, known_spellings, unit_factor
 
-__all__ = ["SeriesOptions", "settle"]
+__all__ = ["SeriesOptions", "cell_of", "settle"]
 
 Array = NDArray[np.float64]
 
@@ -58,6 +58,8 @@ class SeriesOptions:
         Why it is not the file's.
     volume : float or None
         Of a bulk's cell, Å³.
+    cell : ndarray [3, 3] or None
+        Instead: that cell's vectors as rows, Å.
     molecule : bool or None
         True: one molecule, whatever box it is in. False: the bulk of its cell. None: as the file
         looks.
@@ -76,6 +78,7 @@ class SeriesOptions:
     temperature: float | None = None
     temperature_reason: str | None = None
     volume: float | None = None
+    cell: Array | None = None
     molecule: bool | None = None
     axes: str | None = None
     charges: Mapping[str, float] | Path | None = None
@@ -86,13 +89,35 @@ class SeriesOptions:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0.0):
                 raise TrajectoryError(f"a {name} of {value!r} is none; it must be positive.")
-        if self.volume is not None and self.molecule:
+        if self.molecule and (self.volume is not None or self.cell is not None):
             raise TrajectoryError("a molecule has no volume: give either --molecule or a volume.")
+        if self.volume is not None and self.cell is not None:
+            raise TrajectoryError("give either --volume or --cell, not both.")
         for quantity in self.units:
             if quantity not in KINDS:
                 raise TrajectoryError(
                     f"a unit of {quantity!r} was given; allowed are units of {', '.join(KINDS)}."
                 )
+
+
+def cell_of(numbers: Any) -> Array:
+    """Cell vectors [3, 3] from three lengths, nine numbers or three vectors, Å.
+
+    Raises
+    ------
+    TrajectoryError
+        When they are something else, or make no volume.
+    """
+    try:
+        given = np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TrajectoryError(f"a cell of {numbers!r:.60} is no array of numbers.") from error
+    if given.size not in (3, 9) or not np.isfinite(given).all():
+        raise TrajectoryError(f"a cell has three lengths or nine numbers in Å, not {given.size}.")
+    cell = np.diag(given.ravel()) if given.size == 3 else given.reshape(3, 3)
+    if not abs(float(np.linalg.det(cell))) > 0.0:
+        raise TrajectoryError(f"the cell {cell.tolist()} has no volume.")
+    return cell
 
 
 def settle(
@@ -308,10 +333,14 @@ def _volume(
     if options.molecule:
         origins["volume"] = "one molecule (as given)"
         return None, cell
-    if options.volume is not None:
+    given = options.volume
+    if options.cell is not None:
+        cell = options.cell
+        given = abs(float(np.linalg.det(cell)))
+    if given is not None:
         other = f"; the file says {volume:.6g} Å³" if volume is not None else ""
-        origins["volume"] = f"volume {options.volume:.6g} Å³ (as given{other})"
-        return options.volume, cell
+        origins["volume"] = f"volume {given:.6g} Å³ (as given{other})"
+        return given, cell
     if volume is None:
         if options.molecule is False:
             raise TrajectoryError(

@@ -7,6 +7,7 @@ import time as clock
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from painn_ase.md.replica_starts import held_coordinates
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.spec import to_dict
 from painn_ase.spectra import HarmonicResult, harmonic
-from painn_ase.trajectory import TrajectoryReader, read_time_series
+from painn_ase.trajectory import TimeSeries, TrajectoryReader, read_time_series
+from painn_ase.trajectory.isolated import is_isolated_molecule
 from painn_ase.units import ev_to_invcm
 from painn_ase.workflow.numbers import compare_bands, compute_spectra
 from painn_ase.workflow.quantum import (
@@ -124,7 +126,7 @@ def run_spectrum(
             if config.nuclei == "classical":
                 temperature = segments.temperature
                 _advise_on_temperature(temperature, config.temperature)
-            series = read_time_series(folder / "segments.h5")
+            series = _series(folder / "segments.h5", config, start)
             ir, raman, ratio = compute_spectra(
                 series,
                 temperature=temperature,
@@ -369,6 +371,24 @@ def _segments(
         )
     _go_on(result.signal, folder)
     return result
+
+
+def _series(path: Path, config: SpectrumConfig, atoms: Atoms) -> TimeSeries:
+    """What the segments recorded; one molecule with vacuum around it is no bulk of its cell."""
+    alone = None
+    if all(atoms.pbc):
+        alone = is_isolated_molecule(atoms.numbers, atoms.positions, atoms.cell[:])
+    if alone:
+        warnings.warn(
+            "one molecule with vacuum around it in a periodic cell: its spectrum is given as a "
+            "molecule's, because n·α of the bulk would depend on the size of the box",
+            PaiNNWarning,
+            stacklevel=2,
+        )
+    series = read_time_series(path, molecule=alone)
+    if config.nuclei != "classical":  # the temperature of beads is not that of the nuclei
+        series = replace(series, measured_temperature=None)
+    return series
 
 
 def _advise_on_temperature(measured: float, target: float) -> None:

@@ -119,7 +119,9 @@ def test_the_smooth_line_is_what_more_zero_filling_would_give() -> None:
     flux = np.diff(runs, axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PaiNNWarning)
-        spectrum = infrared(flux=flux, timestep=step, temperature=300.0, depth=depth - 1)
+        spectrum = infrared(
+            flux=flux, input_unit="e*Å/fs", timestep=step, temperature=300.0, depth=depth - 1
+        )
     n_fft = 64 * depth
     power = np.abs(fft.rfft(flux * taper("hann", depth - 1)[:, None], n=n_fft, axis=1)) ** 2
     exact = power.sum(axis=(0, 2))

@@ -1,0 +1,212 @@
+"""Spectra of a trajectory on the command line: what a user says of it, and what is printed."""
+
+from __future__ import annotations
+
+import textwrap
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+
+from painn_ase.cli.outputs import refuse_existing
+from painn_ase.errors import DataError, PaiNNWarning
+from painn_ase.trajectory import TimeSeries, read_time_series
+
+__all__ = ["Wishes", "check_options", "numbers_of", "pairs", "spectra_of_trajectory"]
+
+#: Options of ``painn-ase spectrum`` that say something of a file, and nothing of a structure.
+OF_A_FILE = frozenset(
+    [
+        "dipole_unit",
+        "polarizability_unit",
+        "unit",
+        "key",
+        "volume",
+        "cell",
+        "molecule",
+        "axes",
+        "charges",
+        "power",
+        "temperature_reason",
+    ]
+)
+#: Those that say how a run from a structure is to be made.
+OF_A_RUN = frozenset(
+    [
+        "nuclei",
+        "beads",
+        "check_beads",
+        "replicas",
+        "segment",
+        "stride",
+        "equilibration",
+        "spacing",
+        "seed",
+        "rotation",
+        "no_relax",
+        "device",
+        "backend",
+        "restart",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is to be made of a trajectory.
+
+    Attributes
+    ----------
+    laser, resolution : float
+        nm, cm⁻¹.
+    charge, friction : float or None
+        Of the system, e, and of the run's thermostat, 1/fs: for advice.
+    experiment : Path or None
+        To lay over the infrared spectrum.
+    descending : bool
+        High wavenumbers on the left.
+    power : bool
+        The density of states of the velocities instead.
+    """
+
+    laser: float = 532.0
+    resolution: float | None = None
+    charge: float | None = None
+    friction: float | None = None
+    experiment: Path | None = None
+    descending: bool = False
+    power: bool = False
+
+
+def check_options(typed: Collection[str], of_structure: bool) -> None:
+    """Refuse what was typed and would be ignored.
+
+    Raises
+    ------
+    DataError
+        Naming the options.
+    """
+    wrong = sorted(set(typed) & (OF_A_FILE if of_structure else OF_A_RUN))
+    if wrong:
+        names = ", ".join(f"--{n.replace('_', '-')}" for n in wrong)
+        what = "a structure's spectrum" if of_structure else "the spectrum of a trajectory"
+        why = "says of a file" if of_structure else "says how a run is to be made"
+        raise DataError(f"{names}: {why}, and means nothing for {what}. Leave it out.")
+
+
+def pairs(words: Sequence[str] | None, option: str) -> dict[str, str]:
+    """``quantity=value`` words of an option that may be repeated."""
+    found = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise DataError(f"{option} {word!r}: expected QUANTITY=VALUE, e.g. dipole=mu.")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def numbers_of(text: str | None, option: str, counts: Collection[int]) -> list[float] | None:
+    """Numbers with commas or blanks between them, as many as allowed."""
+    if text is None:
+        return None
+    try:
+        values = [float(w) for w in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise DataError(f"{option} {text!r}: expected numbers, {error}.") from error
+    if len(values) not in counts:
+        allowed = " or ".join(map(str, sorted(counts)))
+        raise DataError(f"{option} {text!r}: {len(values)} numbers, expected {allowed}.")
+    return values
+
+
+def spectra_of_trajectory(
+    source: str, folder: Path, wishes: Wishes, said: Mapping[str, Any], overwrite: bool
+) -> None:
+    """Read, say what was read, and write spectra as CSV and a picture into `folder`.
+
+    Parameters
+    ----------
+    source : str
+        The file.
+    folder : Path
+        For what is written.
+    wishes : Wishes
+        What is to be made.
+    said : mapping
+        Arguments of :func:`painn_ase.trajectory.read_time_series`.
+    overwrite : bool
+        Replace what is there.
+    """
+    names = ("power.csv",) if wishes.power else ("infrared.csv", "raman.csv")
+    refuse_existing((folder / name for name in (*names, "spectra.png")), overwrite)
+    if wishes.power:
+        said = {**said, "quantities": ("velocities", "positions")}
+    series = read_time_series(source, **said)
+    if wishes.friction is not None:
+        series = replace(series, friction=wishes.friction)
+    typer.echo(series.summary)
+    for note in series.notes:
+        typer.secho(f"note: {note}", fg="yellow", err=True)
+    _write(series, folder, wishes)
+
+
+def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
+    from painn_ase.plotting import new_figure, plot_experiment, plot_spectrum
+    from painn_ase.spectra import save_spectrum
+
+    drawn, ratio = _with_advice(lambda: _spectra(series, wishes))
+    if not drawn:
+        raise DataError(f"{series.source} holds nothing a spectrum could be made of.")
+    folder.mkdir(parents=True, exist_ok=True)
+    figure, axes = new_figure(len(drawn))
+    direction: Literal["ascending", "descending"] = (
+        "descending" if wishes.descending else "ascending"
+    )
+    for ax, (name, found) in zip(axes, drawn.items(), strict=True):
+        save_spectrum(found, folder / f"{name}.csv")
+        plot_spectrum(ax, found, label=name, direction=direction)
+        if wishes.experiment is not None and name == "infrared":
+            plot_experiment(ax, wishes.experiment, match=found)
+        ax.legend(frameon=False, fontsize="small")
+        area = found.band_area()
+        error = "" if area.error is None else f" ± {area.error:.3g}"
+        typer.echo(f"{name}: total area {area.value:.4g}{error} {_unit_of_area(found.unit)}")
+    if ratio is not None:
+        typer.echo(f"depolarisation ratio of the whole spectrum: {ratio[0]:.3f}")
+    caption = textwrap.fill(f"{Path(series.source).name}: {series.summary}", 110)
+    figure.supxlabel(caption, fontsize=6)
+    figure.savefig(folder / "spectra.png", dpi=150)
+    typer.echo(f"written: {folder}/ ({', '.join(sorted(p.name for p in folder.iterdir()))})")
+
+
+def _spectra(series: TimeSeries, wishes: Wishes) -> tuple[dict[str, Any], Any]:
+    """Spectra by name, and the depolarisation ratio where there is one."""
+    from painn_ase.spectra import power
+    from painn_ase.workflow import compute_spectra
+
+    if wishes.power:
+        return {"power": power(series, resolution=wishes.resolution)}, None
+    ir, raman, ratio = compute_spectra(
+        series, laser=wishes.laser, resolution=wishes.resolution, charge=wishes.charge or 0.0
+    )
+    found = {"infrared": ir, "raman": raman}
+    return {n: s for n, s in found.items() if s is not None}, ratio
+
+
+def _with_advice(make: Callable[[], Any]) -> Any:
+    """What `make` returns, its warnings printed once each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PaiNNWarning)
+        made = make()
+    for text in dict.fromkeys(str(w.message) for w in caught):
+        typer.secho(f"note: {text}", fg="yellow", err=True)
+    return made
+
+
+def _unit_of_area(unit: str) -> str:
+    """What a spectrum in this unit integrates to over cm⁻¹."""
+    shorter = unit.removesuffix("/cm^-1")
+    return shorter if shorter != unit else f"{unit}·cm^-1"
