@@ -29,6 +29,7 @@ OF_A_FILE = frozenset(
         "molecule",
         "axes",
         "charges",
+        "topology",
         "power",
         "temperature_reason",
     ]

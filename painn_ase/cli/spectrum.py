@@ -99,6 +99,9 @@ def spectrum(
     charges: str | None = typer.Option(
         None, help="Dipole of a trajectory from point charges: O=-0.82,H=0.41, or an OUTCAR's."
     ),
+    topology: Path | None = typer.Option(
+        None, help="Elements, masses and charges of a trajectory that has none: .gro, .psf …"
+    ),
     power: bool = typer.Option(
         False, "--power", help="The density of states of a trajectory's velocities instead."
     ),
@@ -153,6 +156,7 @@ def spectrum(
             "molecule": molecule,
             "axes": axes,
             "charges": charges,
+            "topology": topology,
         }
         folder = output or Path(f"{Path(source).stem}_spectrum")
         spectra_of_trajectory(source, folder, wishes, said, overwrite)
