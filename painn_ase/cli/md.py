@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from painn_ase.cli.md_ring import (
+    RING_ENSEMBLES,
+    begin_ring,
+    continue_ring,
+    refuse_ring_options,
+)
 from painn_ase.cli.md_start import Typed, begin, resume
 from painn_ase.cli.typed import typed_options
 
@@ -33,15 +39,25 @@ def md(
     output: Path = typer.Option(Path("md.h5"), "--output", "-o", help="H5MD trajectory."),
     steps: int = typer.Option(10000, help="Total number of steps, restarts included."),
     ensemble: str = typer.Option(
-        "nve", help="nve, langevin, baoab, bussi, nose-hoover or npt.", show_default=True
+        "nve",
+        help="nve, langevin, baoab, bussi, nose-hoover or npt; pimd, trpmd or rpmd for quantum "
+        "nuclei, as ring polymers.",
+        show_default=True,
     ),
     timestep: float = typer.Option(0.5, help="fs."),
     temperature: float = typer.Option(
         300.0, "--temperature", "-T", help="K; with nve that of the first velocities."
     ),
-    friction: float = typer.Option(0.01, help="Of langevin, baoab and npt, 1/fs."),
+    friction: float = typer.Option(0.01, help="Of langevin, baoab, npt and pimd, 1/fs."),
     time_constant: float = typer.Option(100.0, help="Of bussi and nose-hoover, fs."),
     pressure: float = typer.Option(0.0, help="Of npt, GPa."),
+    beads: str = typer.Option(
+        "32", help="Of a ring polymer; auto for as many as the stiffest normal mode needs."
+    ),
+    equilibration: float = typer.Option(
+        1.0, help="Of all beads by pimd before trpmd and rpmd begin, ps."
+    ),
+    bead_stride: int = typer.Option(0, help="Steps between positions of all beads; 0 for none."),
     seed: int = typer.Option(0, help="Of every random number."),
     stride: int = typer.Option(10, help="Steps between recorded positions and velocities."),
     dipole: int = typer.Option(0, help="Steps between recorded dipoles; 0 for none."),
@@ -73,10 +89,12 @@ def md(
     of the run; an option that contradicts them is an error. `--steps` is always the total.
 
     Examples: `painn-ase md ethanol CH3CH2OH --ensemble langevin --steps 100000 --flux 2 -o run.h5`
-    · `painn-ase md -o run.h5 --restart --steps 200000`
+    · `painn-ase md -o run.h5 --restart --steps 200000` · `painn-ase md water H2O --ensemble pimd
+    --beads 32 --steps 8000 -o beads.h5`
     """
     from painn_ase.errors import GeometryError, SpecError
     from painn_ase.md import SavedRun, run_md
+    from painn_ase.md.replica_saved import holds_replicas
     from painn_ase.toml import read_toml
 
     typed = Typed(
@@ -85,7 +103,11 @@ def md(
         options=typed_options(ctx),
     )  # fmt: skip
     state = output.with_suffix(".state.npz")
-    if restart and (state.exists() or state.with_name(state.name + ".previous").exists()):
+    if restart and holds_replicas(state):
+        continue_ring(typed, ctx.params, output)
+        return
+    going_on = restart and (state.exists() or state.with_name(state.name + ".previous").exists())
+    if going_on:
         start = resume(SavedRun.load(state), typed, state)
     elif model is None or structure is None:
         missing = "model" if model is None else "structure"
@@ -95,7 +117,11 @@ def md(
                 "named to begin with. Check --output, or name model and structure."
             )
         raise SpecError(f"no {missing} to begin with: `painn-ase md MODEL STRUCTURE`.")
+    elif ensemble in RING_ENSEMBLES:
+        begin_ring(model, structure, typed, ctx.params, output)
+        return
     else:
+        refuse_ring_options(typed)
         start = begin(model, structure, typed, ctx.params)
     with ExitStack() as stack:
         result = run_md(

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.md import MDConfig, SavedRun
 
-__all__ = ["Start", "Typed", "begin", "resume"]
+__all__ = [
+    "Start",
+    "Typed",
+    "begin",
+    "build_calculator",
+    "command_record",
+    "contradiction",
+    "resume",
+    "saved_calculator",
+]
 
 #: Options that are settings of the same name.
 _SETTINGS = (
@@ -89,22 +98,28 @@ def begin(model: str, structure: str, typed: Typed, defaults: Mapping[str, Any])
         For settings that cannot be.
     """
     from painn_ase.cli.structures import read_structure
-    from painn_ase.md import MDConfig, fingerprint
+    from painn_ase.md import MDConfig
 
-    calculator = _calculator(model, typed.device, typed.charge, typed.backend)
+    calculator = build_calculator(model, typed.device, typed.charge, typed.backend)
     given = typed.options if typed.config else defaults
     values = _merged(typed.config, _settings(given, calculator))
-    record = {
+    config = MDConfig.from_dict(values)
+    atoms = read_structure(structure)
+    atoms.calc = calculator
+    return Start(atoms, config, command_record(model, calculator, typed), going_on=False)
+
+
+def command_record(model: str, calculator: PaiNNCalculator, typed: Typed) -> dict[str, Any]:
+    """What a restart needs besides structure and settings."""
+    from painn_ase.md import fingerprint
+
+    return {
         "model": _lasting_name(model),
         "weights": fingerprint(calculator.potentials),
         "charge": typed.charge,
         "device": typed.device,
         "backend": typed.backend,
     }
-    config = MDConfig.from_dict(values)
-    atoms = read_structure(structure)
-    atoms.calc = calculator
-    return Start(atoms, config, record, going_on=False)
 
 
 def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
@@ -119,11 +134,11 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
     from painn_ase.md import MDConfig, fingerprint
 
     record = dict(saved.provenance.get("command", {}))
-    calculator = _saved_calculator(record, typed, state, saved.atoms.info.get("charge"))
+    calculator = saved_calculator(record, typed, state, saved.atoms.info.get("charge"))
     before = saved.config.to_dict()
     wanted = _merged(typed.config, _settings(typed.options, calculator))
     for name, was, now in _contradictions(before, wanted):
-        raise _contradiction(state, name, was, now)
+        raise contradiction(state, name, was, now)
     if wanted.get("steps", saved.step) < saved.step:
         raise TrajectoryError(
             f"--steps {wanted['steps']} is the total, and the run of {state} has done "
@@ -147,19 +162,19 @@ def _check_named(named: Atoms, atoms: Atoms, state: Path) -> None:
     from painn_ase.trajectory import constraint_records
 
     if named.numbers.tolist() != atoms.numbers.tolist():
-        raise _contradiction(state, "structure", atoms.symbols, named.symbols)
+        raise contradiction(state, "structure", atoms.symbols, named.symbols)
     charge, was = stated_charge(named), atoms.info.get("charge")
     if charge is not None and charge != was:
-        raise _contradiction(state, "the structure's charge", was, charge)
+        raise contradiction(state, "the structure's charge", was, charge)
     if named.has("masses") and (named.get_masses() != atoms.get_masses()).any():
         before, now = (a.get_masses().tolist() for a in (atoms, named))
-        raise _contradiction(state, "the structure's masses", before, now)
+        raise contradiction(state, "the structure's masses", before, now)
     before, now = ([r["name"] for r in constraint_records(a)] for a in (atoms, named))
     if now and now != before:
-        raise _contradiction(state, "the structure's constraints", before, now)
+        raise contradiction(state, "the structure's constraints", before, now)
 
 
-def _saved_calculator(
+def saved_calculator(
     record: dict[str, Any], typed: Typed, state: Path, charge_before: float | None
 ) -> PaiNNCalculator:
     """The calculator of the run in `record`; device and backend may be others than before."""
@@ -174,11 +189,11 @@ def _saved_calculator(
     # What the run was evaluated with, whoever said so: option, structure or model.
     was = record.get("charge") if charge_before is None else charge_before
     if record and "charge" in typed.options and charge != was:
-        raise _contradiction(state, "--charge", was, charge)
+        raise contradiction(state, "--charge", was, charge)
     device = typed.device if "device" in typed.options else record.get("device")
     backend = typed.backend if "backend" in typed.options else record.get("backend", typed.backend)
     try:
-        calculator = _calculator(model, device, charge, backend)
+        calculator = build_calculator(model, device, charge, backend)
     except ModelFileError as error:
         if typed.model is not None:
             raise
@@ -194,9 +209,10 @@ def _saved_calculator(
     return calculator
 
 
-def _calculator(
+def build_calculator(
     model: str, device: str | None, charge: float | None, backend: str
 ) -> PaiNNCalculator:
+    """The calculator that these words mean."""
     from painn_ase.calculator import PaiNNCalculator
 
     return PaiNNCalculator(model, device=device, charge=charge, backend=backend)
@@ -253,7 +269,8 @@ def _contradictions(
             yield f"--{name.replace('_', '-')}" if name in _SETTINGS else name, was, value
 
 
-def _contradiction(state: Path, name: str, was: Any, now: Any) -> TrajectoryError:
+def contradiction(state: Path, name: str, was: Any, now: Any) -> TrajectoryError:
+    """What was typed is not what the run has."""
     return TrajectoryError(
         f"{name} was {was} in the run of {state}, now it is {now}. Leave it out to go on as "
         "before, or begin a new run with another --output."

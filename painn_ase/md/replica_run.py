@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as clock
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import ase.units
@@ -19,6 +19,7 @@ from painn_ase.graph import AtomGraph
 from painn_ase.md.batch import ReplicaBatch
 from painn_ase.md.committee import Committee
 from painn_ase.md.guard import ExtrapolationGuard, copy_name
+from painn_ase.md.identity import fingerprint
 from painn_ase.md.monitor import Drift, worst_atom
 from painn_ase.md.replica_records import FLUXES, RESPONSES, ReplicaConfig, ReplicaResult
 from painn_ase.md.replica_starts import Starts
@@ -29,7 +30,7 @@ from painn_ase.md.stepper import BatchState, Copies, Stepper, VelocityVerlet
 from painn_ase.md.stepper_ring import RingPolymer, Thermostat
 from painn_ase.potential import Prediction
 from painn_ase.spec import from_dict, to_dict
-from painn_ase.trajectory import System
+from painn_ase.trajectory import System, constraint_records
 
 __all__ = ["BatchedPotential", "ReplicaRun"]
 
@@ -117,6 +118,11 @@ class ReplicaRun:
         self.drift = Drift.empty()
         self.temperatures = np.zeros(2)
         self.files = RunFiles(None, None)
+        self.provenance: dict[str, Any] = {}
+        models: list[Any] = [self._model]
+        if isinstance(potential, Committee):
+            models = [member.potential for member in potential.members]
+        self._weights = fingerprint(models)
         self.guard: ExtrapolationGuard | None = None
         self._graphs: tuple[AtomGraph, ...] = ()
         self._spread: Tensor | None = None
@@ -327,9 +333,7 @@ class ReplicaRun:
 
     # -- files ---------------------------------------------------------------------------------
 
-    def open_trajectory(
-        self, restart: bool, provenance: Mapping[str, Any], author: str, overwrite: bool
-    ) -> None:
+    def open_trajectory(self, restart: bool, author: str, overwrite: bool) -> None:
         """Have the trajectory, where one is wanted, ready for the next frame."""
         self.files.open(
             self.step,
@@ -341,7 +345,7 @@ class ReplicaRun:
             ),
             self.config.strides(),
             restart=restart,
-            provenance={**self._provenance(), **provenance},
+            provenance={**self._provenance(), **self.provenance},
             author=author,
             overwrite=overwrite,
         )
@@ -360,7 +364,7 @@ class ReplicaRun:
                 "free_coordinates": int(np.sum(~self.starts.held)),
                 "charge": self.starts.charge,
             },
-            "constraints": [c.todict() for c in self.template.constraints],
+            "constraints": constraint_records(self.template),
             "code": {"painn_ase": __version__, "torch": torch.__version__},
             "device": str(self.device),
             "model": to_dict(self._model.spec),
@@ -387,7 +391,15 @@ class ReplicaRun:
             arrays["reference"] = self.batch.reference.cpu().numpy()
         for name, value in self.stepper.state().items():
             arrays[f"stepper.{name}"] = value
-        header = {"replicas": to_dict(self.config), "first_energy": self.drift.first}
+        arrays["cell"] = np.array(self.template.cell[:])
+        header = {
+            "replicas": to_dict(self.config),
+            "first_energy": self.drift.first,
+            "pbc": [bool(p) for p in self.template.pbc],
+            "constraints": constraint_records(self.template),
+            "weights": self._weights,
+            "provenance": self.provenance,
+        }
         self.files.save(RunState(self.step, header, arrays))
 
     def load(self) -> None:
@@ -417,6 +429,11 @@ class ReplicaRun:
                     f"{self.files.state} belongs to a run with other {name}. Restart with the "
                     "same structure, or begin a new run."
                 )
+        if saved.header.get("weights", self._weights) != self._weights:
+            raise TrajectoryError(
+                f"{self.files.state} belongs to a run with another model: the weights differ. "
+                "Restart with the same, or begin a new run."
+            )
         if saved.arrays["positions"].shape != tuple(self.state.positions.shape):
             raise TrajectoryError(
                 f"{self.files.state} belongs to a run with another number of replicas. Restart "
@@ -425,6 +442,7 @@ class ReplicaRun:
 
     def _restore(self, saved: RunState) -> None:
         arrays = saved.arrays
+        self.provenance = self.provenance or dict(saved.header.get("provenance", {}))
         if "reference" in arrays:
             self.batch.update(self._tensor(arrays["reference"]))
         self.state.positions = self._tensor(arrays["positions"])

@@ -76,7 +76,8 @@ def run_replicas(
     progress : callable, optional
         Called after each step with the steps done and a short note.
     provenance : dict, optional
-        More for the trajectory's record.
+        More for the record that trajectory and restart file keep; JSON-ready. A restart without it
+        keeps what was there.
     author, overwrite
         As in :func:`~painn_ase.md.run_md`.
     guard : ExtrapolationGuard, optional
@@ -102,12 +103,13 @@ def run_replicas(
     run = ReplicaRun(driver, begun, config, device or "cpu", beads)
     run.guard = guard or ExtrapolationGuard.of(driver, config.guard)
     run.files = RunFiles.of(trajectory, state)
+    run.provenance = dict(provenance or {})
     with ExitStack() as stack:
         if restart:
             run.load()
         else:
             run.begin()
             run.save()
-        run.open_trajectory(restart, provenance or {}, author, overwrite)
+        run.open_trajectory(restart, author, overwrite)
         stack.callback(run.files.abandon)
         return run.loop(stack.enter_context(StopSignals()), progress)

@@ -30,9 +30,9 @@ from painn_ase.md.identity import RunIdentity
 from painn_ase.md.integrators import Integrator, build_integrator
 from painn_ase.md.monitor import Drift, Monitor
 from painn_ase.md.observers import Frame, Observer, Recorder, Response
-from painn_ase.md.run_files import check_same_settings
+from painn_ase.md.run_files import RunFiles, check_same_settings
 from painn_ase.md.saved import saved_constraints
-from painn_ase.md.state import RunState, read_state, write_state
+from painn_ase.md.state import RunState
 from painn_ase.md.velocities import (
     count_degrees_of_freedom,
     draw_velocities,
@@ -41,7 +41,6 @@ from painn_ase.md.velocities import (
 )
 from painn_ase.trajectory import (
     System,
-    TrajectoryWriter,
     constraint_records,
     constraints_of,
 )
@@ -180,13 +179,10 @@ def run_md(
     """
     if atoms.calc is None:
         raise GeometryError("the structure has no calculator: set atoms.calc.")
-    trajectory = None if trajectory is None else Path(trajectory)
-    if state is None and trajectory is not None:
-        state = trajectory.with_suffix(".state.npz")
-    state = None if state is None else Path(state)
     constraints = list(atoms.constraints)
     try:
-        run = _Run(atoms, config, state, Response(response or atoms.calc))
+        files = RunFiles.of(trajectory, state)
+        run = _Run(atoms, config, files, Response(response or atoms.calc))
         run.provenance = dict(provenance or {})
         with ExitStack() as stack:
             if restart:
@@ -194,10 +190,8 @@ def run_md(
             else:
                 run.prepare()
                 run.save(run.snapshot())
-            if trajectory is not None:
-                recorder = run.open_trajectory(trajectory, restart, author, overwrite)
-                stack.callback(recorder.writer.abandon)
-                run.observers.append(recorder)
+            run.open_trajectory(restart, author, overwrite)
+            stack.callback(files.abandon)
             if (guard := ExtrapolationGuard.of(atoms.calc, config.guard)) is not None:
                 run.observers.append(guard)
             run.observers.extend(observers)
@@ -209,16 +203,13 @@ def run_md(
 class _Run:
     """The moving parts of one run."""
 
-    def __init__(
-        self, atoms: Atoms, config: MDConfig, state: Path | None, response: Response
-    ) -> None:
+    def __init__(self, atoms: Atoms, config: MDConfig, files: RunFiles, response: Response) -> None:
         self.atoms = atoms
         self.config = config
-        self.state_path = state
+        self.files = files
         self.response = response
         self.provenance: dict[str, Any] = {}
         self.observers: list[Observer] = []
-        self.recorder: Recorder | None = None
         self.rng = np.random.default_rng(config.seed)
         self.step = 0
         self.drift = Drift.empty()
@@ -282,19 +273,17 @@ class _Run:
 
     def load(self) -> None:
         """Everything as it was when the restart file was written."""
-        if self.state_path is None:
-            raise TrajectoryError("a restart needs the restart file: name it, or the trajectory.")
-        saved = read_state(self.state_path)
+        saved = self.files.read()
         before = MDConfig.from_dict(saved.header["config"]).to_dict()
-        check_same_settings(self.state_path, before, self.config.to_dict(), CHANGEABLE)
+        check_same_settings(self.files.state, before, self.config.to_dict(), CHANGEABLE)
         if saved.arrays["numbers"].tolist() != self.atoms.numbers.tolist():
-            raise TrajectoryError(f"{self.state_path} belongs to a run of other atoms.")
-        self.identity.check(saved.header, self.state_path)
+            raise TrajectoryError(f"{self.files.state} belongs to a run of other atoms.")
+        self.identity.check(saved.header, self.files.state)
         try:
             self._restore(saved)
         except (KeyError, ValueError, TypeError) as error:
             raise TrajectoryError(
-                f"{self.state_path} does not fit this run ({error}). Start the run anew."
+                f"{self.files.state} does not fit this run ({error}). Start the run anew."
             ) from error
 
     def _restore(self, saved: RunState) -> None:
@@ -333,33 +322,20 @@ class _Run:
             self.atoms, self.config, self.rng, self.degrees_of_freedom
         )
 
-    def open_trajectory(self, path: Path, restart: bool, author: str, overwrite: bool) -> Recorder:
-        """The recorder of this run: on a new file, or behind the last frame that still counts."""
-        strides = self.config.record.strides(changing_cell=self.config.ensemble == "npt")
-        if restart and path.exists() and path.stat().st_size:
-            writer = TrajectoryWriter.append(path)
-            # A run that never got to its first step looks at its start anew.
-            writer.truncate_after(self.step or -1)
-            due = max(self.step - self.step % stride for stride in strides.values())
-            if self.step and writer.last_step < due:
-                writer.abandon()
-                raise TrajectoryError(
-                    f"{path} ends at step {writer.last_step}, but the restart file is at step "
-                    f"{self.step}; frames between would be lost. Restore the trajectory, or record "
-                    "into a new file."
-                )
-        else:
-            writer = TrajectoryWriter.create(
-                path,
-                self._system(),
-                strides,
-                provenance=self._provenance(),
-                author=author,
-                dtype=self.config.record.dtype,
-                overwrite=overwrite or restart,
-            )
-        self.recorder = Recorder(writer, self.response)
-        return self.recorder
+    def open_trajectory(self, restart: bool, author: str, overwrite: bool) -> None:
+        """Have the trajectory, where one is wanted, recorded into."""
+        writer = self.files.open(
+            self.step,
+            self._system(),
+            self.config.record.strides(changing_cell=self.config.ensemble == "npt"),
+            restart=restart,
+            provenance=self._provenance(),
+            author=author,
+            overwrite=overwrite,
+            dtype=self.config.record.dtype,
+        )
+        if writer is not None:
+            self.observers.append(Recorder(writer, self.response))
 
     def _system(self) -> System:
         """What the trajectory says of the atoms; of constraints those that the user put on."""
@@ -408,8 +384,8 @@ class _Run:
             temperature=float(self.temperatures[1] / max(1.0, self.temperatures[0])),
             drift=self._drift_per_atom(),
             steps_per_second=self._speed(),
-            trajectory=self.recorder.writer.path if self.recorder else None,
-            state=self.state_path,
+            trajectory=self.files.writer.path if self.files.writer else None,
+            state=self.files.state,
         )
 
     def _advance(self) -> None:
@@ -483,10 +459,6 @@ class _Run:
 
     def save(self, snapshot: RunState) -> None:
         """Trajectory first, then the restart file: the file never knows more than is on disk."""
-        if self.recorder is not None:
-            self.recorder.writer.flush()
-        if self.state_path is None:
-            return
         header = {
             **snapshot.header,
             "config": self.config.to_dict(),
@@ -495,17 +467,17 @@ class _Run:
             "masses": self.atoms.get_masses().tolist(),
             "identity": self.identity.header(),
         }
-        write_state(self.state_path, RunState(snapshot.step, header, snapshot.arrays))
+        self.files.save(RunState(snapshot.step, header, snapshot.arrays))
 
     def _exploded(self, error: Exception, snapshot: RunState) -> UnstableRunError:
         """Save the last good state and the broken frame, and say where they are."""
         where = ""
-        if self.state_path is not None:
-            broken = self.state_path.with_suffix(".failed.extxyz")
+        if self.files.state is not None:
+            broken = self.files.state.with_suffix(".failed.extxyz")
             _write_frame(broken, self.atoms)
             self.save(snapshot)
             where = (
-                f" The state of step {snapshot.step} is in {self.state_path}, the broken frame in "
+                f" The state of step {snapshot.step} is in {self.files.state}, the broken frame in "
                 f"{broken}."
             )
         what = str(error)

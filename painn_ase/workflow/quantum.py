@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,12 +26,13 @@ __all__ = [
     "equilibrated_beads",
     "harmonic_share",
     "segments_of_nuclei",
+    "steps_of_equilibration",
     "stiffest_mode",
 ]
 
 #: cm⁻¹; what to expect of a system whose modes nobody has computed, with and without hydrogen.
 _STIFFEST = (3800.0, 2200.0)
-#: fs; enough for averages over beads, and the limit for their dynamics.
+#: fs; right for averages over beads.
 _EQUILIBRATION_STEP = 0.5
 #: Replicas and ps of the check at twice the beads, and the difference worth a word.
 _CHECK_REPLICAS = 8
@@ -61,28 +62,56 @@ def harmonic_share(modes: HarmonicResult, n_beads: int, temperature: float) -> f
 def equilibrated_beads(
     calculator: PaiNNCalculator,
     starts: Sequence[Atoms],
-    config: SpectrumConfig,
+    *,
     n_beads: int,
+    temperature: float,
+    friction: float,
+    time: float,
+    seed: int,
     state: Path,
-    narrator: Narrator,
+    progress: Callable[[int, str], None] | None = None,
 ) -> ReplicaResult:
-    """All replicas after path-integral dynamics from `starts`, restartable from `state`."""
-    timestep = max(config.timestep, _EQUILIBRATION_STEP)
+    """Ring polymers after path-integral dynamics, which goes on where `state` holds its middle.
+
+    Parameters
+    ----------
+    calculator : PaiNNCalculator
+        Of the model.
+    starts : sequence of ase.Atoms
+        Where the beads begin, all of a replica on top of each other.
+    n_beads : int
+    temperature : float
+        K.
+    friction : float
+        Of the centroid, 1/fs.
+    time : float
+        ps.
+    seed : int
+        Of the random numbers.
+    state : Path
+        Restart file.
+    progress : callable, optional
+        As for :func:`~painn_ase.md.run_replicas`.
+    """
     md = ReplicaConfig(
-        steps=max(1, round(1e3 * config.bead_equilibration / timestep)),
+        steps=steps_of_equilibration(time),
         ensemble="pimd",
-        timestep=timestep,
-        temperature=config.temperature,
+        timestep=_EQUILIBRATION_STEP,
+        temperature=temperature,
         beads=n_beads,
-        friction=config.friction,
-        seed=config.seed,
+        friction=friction,
+        seed=seed,
         record=(),
         save_every=200,
     )
-    with narrator.bar(f"{len(starts)} × {n_beads} beads, PIMD", md.steps) as tick:
-        return run_replicas(
-            calculator, starts, md, state=state, restart=state.exists(), progress=tick
-        )
+    return run_replicas(
+        calculator, starts, md, state=state, restart=state.exists(), progress=progress
+    )
+
+
+def steps_of_equilibration(time: float) -> int:
+    """Steps of so many ps."""
+    return max(1, round(1e3 * time / _EQUILIBRATION_STEP))
 
 
 def segments_of_nuclei(md: ReplicaConfig, config: SpectrumConfig, n_beads: int) -> ReplicaConfig:

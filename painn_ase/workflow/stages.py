@@ -35,6 +35,7 @@ from painn_ase.workflow.quantum import (
     equilibrated_beads,
     harmonic_share,
     segments_of_nuclei,
+    steps_of_equilibration,
 )
 from painn_ase.workflow.records import (
     RESULT_FILES,
@@ -342,7 +343,13 @@ def _segments(
     path, beads = folder / "segments.h5", None
     if config.nuclei != "classical":
         state = folder / "beads.state.npz"
-        warm = equilibrated_beads(calculator, starts, config, n_beads, state, narrator)
+        steps = steps_of_equilibration(config.bead_equilibration)
+        with narrator.bar(f"{len(starts)} × {n_beads} beads, PIMD", steps) as tick:
+            warm = equilibrated_beads(
+                calculator, starts, n_beads=n_beads, temperature=config.temperature,
+                friction=config.friction, time=config.bead_equilibration, seed=config.seed,
+                state=state, progress=tick,
+            )  # fmt: skip
         _go_on(warm.signal, folder)
         beads = warm.beads
     md = ReplicaConfig(

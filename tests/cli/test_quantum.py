@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -11,6 +12,7 @@ from painn_ase.cli import app
 from painn_ase.cli.beads import number_of_beads
 from painn_ase.errors import SpecError
 from painn_ase.models import bundled_models
+from painn_ase.trajectory import TrajectoryReader
 
 pytestmark = pytest.mark.skipif("water" not in bundled_models(), reason="no bundled water model")
 
@@ -37,3 +39,52 @@ def test_beads_are_a_number_or_auto(text: str, n: int) -> None:
 def test_other_beads_are_refused(text: str) -> None:
     with pytest.raises(SpecError, match="--beads"):
         number_of_beads(text)
+
+
+def _md(words: str):
+    return CliRunner().invoke(app, ["md", *words.split()])
+
+
+@pytest.mark.parametrize("ensemble", ["pimd", "trpmd"])
+def test_md_of_a_ring_polymer_goes_on_with_what_the_file_says(tmp_path, ensemble) -> None:
+    common = f"water H2O --ensemble {ensemble} --beads 4 --flux 4 --stride 4 --equilibration 0.02"
+    whole, parts = tmp_path / "whole.h5", tmp_path / "parts.h5"
+    for path, steps in ((whole, 40), (parts, 20)):
+        result = _md(f"{common} --steps {steps} --bead-stride 8 -o {path}")
+        assert result.exit_code == 0, result.output
+    result = _md(f"-o {parts} --restart --steps 40")
+    assert result.exit_code == 0, result.output
+    with TrajectoryReader(whole) as a, TrajectoryReader(parts) as b:
+        assert a.provenance["replicas"]["timestep"] == (0.5 if ensemble == "pimd" else 0.25)
+        assert {"dipole_flux", "bead_positions"} <= set(a.names)
+        for name in a.names:
+            np.testing.assert_array_equal(a.read(name), b.read(name), err_msg=name)
+    for words, told in (
+        ("--beads 8", "--beads was 4"),
+        ("--temperature 250", "temperature was 300"),
+    ):
+        result = _md(f"-o {parts} --restart {words}")
+        assert result.exit_code == 1
+        assert told in " ".join(str(result.exception).split())
+
+
+def test_beads_go_into_equilibrium_before_dynamics(tmp_path) -> None:
+    result = _md(f"water H2O --ensemble rpmd --beads 8 --steps 0 --stride 1 -o {tmp_path}/r.h5 "
+                 "--equilibration 0.05")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    with TrajectoryReader(tmp_path / "r.h5") as reader:
+        assert reader.read("radius_of_gyration")[0, 0, 1:].min() > 0.03
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--ensemble nve --beads 4", "only ring polymers"),
+        ("--ensemble pimd --pressure 1", "no such setting"),
+        ("--ensemble pimd --dipole 2 --flux 3", "at one stride"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(tmp_path, words, told) -> None:
+    result = _md(f"water H2O {words} -o {tmp_path}/x.h5")
+    assert result.exit_code == 1
+    assert told in str(result.exception)
