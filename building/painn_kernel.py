@@ -158,7 +158,7 @@ class BuildKernel(build_ext):
             objects.append(str(folder / f"{Path(name).stem}.o"))
             extra = [*flags, *macros, *ISA_FLAGS.get(name, []), f"-I{FOLDER}"]
             self.spawn([*command, *extra, "-c", source, "-o", objects[-1]])
-        self.spawn([*command, "-shared", "-pthread", *objects, "-o", str(target)])
+        self.spawn([*command, "-shared", "-s", "-pthread", *objects, "-o", str(target)])
 
     def _explain(self, error: Exception) -> None:
         command = getattr(error, "cmd", None)

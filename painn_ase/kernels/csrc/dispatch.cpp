@@ -16,6 +16,9 @@
 #if !defined(_WIN32)
 #include <unistd.h>
 #endif
+#if defined(PAINN_X86) && defined(__GNUC__)
+#include <cpuid.h>
+#endif
 #include "abi.h"
 
 namespace {
@@ -179,14 +182,33 @@ struct Handle {
 
 enum Isa { portable = 0, avx2 = 1, avx512 = 2 };
 
+#if defined(PAINN_X86) && defined(__GNUC__)
+// What the CPU has and the operating system saves, by Intel's manual (vol. 2A, CPUID; vol. 1, 13.3).
+// __builtin_cpu_supports would say it in a word, but zig's run-time library answers 0 to all of it.
+struct Features {
+  bool avx2 = false, avx512 = false;
+  Features() {
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return;
+    const bool fma = c & (1u << 12), xsave = c & (1u << 27);
+    if (!fma || !xsave) return;
+    unsigned saved, high;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
+    const unsigned ymm = 0x6, zmm = 0xe6;  // parts of the state that are saved: XCR0
+    avx2 = (b & (1u << 5)) && (saved & ymm) == ymm;
+    const unsigned f_dq_bw_vl = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);
+    avx512 = avx2 && (b & f_dq_bw_vl) == f_dq_bw_vl && (saved & zmm) == zmm;
+  }
+};
+#endif
+
 bool supported(int isa) {
   if (isa == portable) return true;
 #if defined(PAINN_X86) && defined(__GNUC__)
-  __builtin_cpu_init();
-  if (isa == avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (isa == avx512)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+  static const Features cpu;
+  if (isa == avx2) return cpu.avx2;
+  if (isa == avx512) return cpu.avx512;
 #endif
   return false;
 }
