@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import typer
 
@@ -31,6 +30,8 @@ OF_A_FILE = frozenset(
         "charges",
         "topology",
         "power",
+        "polarised",
+        "jumps",
         "temperature_reason",
     ]
 )
@@ -71,6 +72,10 @@ class Wishes:
         High wavenumbers on the left.
     power : bool
         The density of states of the velocities instead.
+    polarised : bool
+        Raman in VV and VH geometry beside the unpolarised one.
+    jumps : {"check", "keep"}
+        What to do about jumps of dipole and polarizability.
     """
 
     laser: float = 532.0
@@ -80,6 +85,8 @@ class Wishes:
     experiment: Path | None = None
     descending: bool = False
     power: bool = False
+    polarised: bool = False
+    jumps: str = "check"
 
 
 def check_options(typed: Collection[str], of_structure: bool) -> None:
@@ -141,7 +148,9 @@ def spectra_of_trajectory(
     overwrite : bool
         Replace what is there.
     """
-    names = ("power.csv",) if wishes.power else ("infrared.csv", "raman.csv")
+    names = ["power.csv"] if wishes.power else ["infrared.csv", "raman.csv"]
+    if wishes.polarised:
+        names += ["raman_vv.csv", "raman_vh.csv"]
     refuse_existing((folder / name for name in (*names, "spectra.png")), overwrite)
     if wishes.power:
         said = {**said, "quantities": ("velocities", "positions")}
@@ -155,30 +164,27 @@ def spectra_of_trajectory(
 
 
 def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
-    from painn_ase.plotting import new_figure, plot_experiment, plot_spectrum
+    from painn_ase.plotting import Panel, draw_panels
     from painn_ase.spectra import save_spectrum
 
     drawn, ratio = _with_advice(lambda: _spectra(series, wishes))
     if not drawn:
         raise DataError(f"{series.source} holds nothing a spectrum could be made of.")
     folder.mkdir(parents=True, exist_ok=True)
-    figure, axes = new_figure(len(drawn))
-    direction: Literal["ascending", "descending"] = (
-        "descending" if wishes.descending else "ascending"
-    )
-    for ax, (name, found) in zip(axes, drawn.items(), strict=True):
+    for name, found in drawn.items():
         save_spectrum(found, folder / f"{name}.csv")
-        plot_spectrum(ax, found, label=name, direction=direction)
-        if wishes.experiment is not None and name == "infrared":
-            plot_experiment(ax, wishes.experiment, match=found)
-        ax.legend(frameon=False, fontsize="small")
         area = found.band_area()
         error = "" if area.error is None else f" ± {area.error:.3g}"
         typer.echo(f"{name}: total area {area.value:.4g}{error} {_unit_of_area(found.unit)}")
     if ratio is not None:
         typer.echo(f"depolarisation ratio of the whole spectrum: {ratio[0]:.3f}")
-    caption = textwrap.fill(f"{Path(series.source).name}: {series.summary}", 110)
-    figure.supxlabel(caption, fontsize=6)
+    units = dict.fromkeys(found.unit for found in drawn.values())
+    panels = []
+    for unit in units:
+        curves = [(found, name) for name, found in drawn.items() if found.unit == unit]
+        measured = wishes.experiment if curves[0][1] == "infrared" else None
+        panels.append(Panel(curves, experiment=measured))
+    figure = draw_panels(panels, direction="descending" if wishes.descending else "ascending")
     figure.savefig(folder / "spectra.png", dpi=150)
     typer.echo(f"written: {folder}/ ({', '.join(sorted(p.name for p in folder.iterdir()))})")
 
@@ -186,14 +192,21 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
 def _spectra(series: TimeSeries, wishes: Wishes) -> tuple[dict[str, Any], Any]:
     """Spectra by name, and the depolarisation ratio where there is one."""
     from painn_ase.spectra import power
-    from painn_ase.workflow import compute_spectra
+    from painn_ase.workflow import compute_spectra, polarised_raman
 
     if wishes.power:
         return {"power": power(series, resolution=wishes.resolution)}, None
-    ir, raman, ratio = compute_spectra(
-        series, laser=wishes.laser, resolution=wishes.resolution, charge=wishes.charge or 0.0
-    )
+    asked: dict[str, Any] = {
+        "laser": wishes.laser,
+        "resolution": wishes.resolution,
+        "jumps": wishes.jumps,
+    }
+    ir, raman, ratio = compute_spectra(series, **asked, charge=wishes.charge or 0.0)
     found = {"infrared": ir, "raman": raman}
+    if wishes.polarised:
+        if raman is None:
+            raise DataError(f"{series.source} holds no polarizability: leave --polarised out.")
+        found["raman_vv"], found["raman_vh"] = polarised_raman(series, **asked)
     return {n: s for n, s in found.items() if s is not None}, ratio
 
 

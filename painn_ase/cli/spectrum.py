@@ -105,6 +105,14 @@ def spectrum(
     power: bool = typer.Option(
         False, "--power", help="The density of states of a trajectory's velocities instead."
     ),
+    polarised: bool = typer.Option(
+        False, "--polarised", help="Raman of a trajectory in VV and VH geometry too."
+    ),
+    jumps: str = typer.Option(
+        "check",
+        help="A trajectory's dipoles that jump are unfolded by its cell, or refused (check); keep "
+        "takes them as they are.",
+    ),
     temperature_reason: str | None = typer.Option(
         None, help="Why -T is not the temperature that the trajectory says; goes into the files."
     ),
@@ -141,8 +149,9 @@ def spectrum(
         _check_is_no_model(source)
         check_options(typed, of_structure=False)
         wishes = Wishes(
-            laser, resolution, charge, typed.get("friction"), experiment, descending, power
-        )
+            laser, resolution, charge, typed.get("friction"), experiment, descending, power,
+            polarised, jumps,
+        )  # fmt: skip
         said = {
             "timestep": timestep,
             "dipole_unit": dipole_unit,

@@ -79,7 +79,7 @@ def continuous(
     count = sum(int(np.any(fold != 0.0, axis=1).sum()) for fold in folds)
     if quanta is None or count == 0:
         return values, 0
-    unfolded = np.array(values, dtype=np.float64)
+    unfolded = np.array(values[:], dtype=np.float64)  # a dataset, or numbers scaled as read, too
     for run, fold in enumerate(folds):
         turns = np.vstack([np.zeros(3), np.cumsum(fold, axis=0)])
         target = unfolded[run] if series.has_run_axis else unfolded

@@ -19,6 +19,7 @@ from painn_ase.spectra.series import grouped_sum
 from painn_ase.spectra.spectrum import Spectrum
 from painn_ase.spectra.windows import Estimator, Window, reciprocal_fs_to_invcm
 from painn_ase.units import boltzmann_constant, fs_to_ase_time
+from painn_ase.unwrapping import unwrapped_positions
 
 __all__ = ["power", "power_by_atom"]
 
@@ -117,7 +118,7 @@ def power_by_atom(
     )
     pairing = (grouped_sum(np.repeat(index[order], 3)), 3 * n_atoms, len(names))
     density = density_of_flux(
-        ("positions", given.values),
+        ("positions", _paths(given)),
         ("velocities", given.flux),
         (n_atoms, 3),
         _mass_weighted(np.sqrt(mass)[order], order),
@@ -172,6 +173,20 @@ def _given(
     if masses is None or timestep is None:
         raise DataError("an array of velocities needs its masses (amu) and timestep (fs)")
     return Recorded(positions, velocities, timestep, 300.0)
+
+
+def _paths(given: Recorded) -> Any:
+    """Positions whose atoms do not jump where they cross the cell; None where there are none."""
+    if given.values is None:
+        return None
+    positions = np.asarray(given.values, dtype=np.float64)
+    cell = None if given.series is None else given.series.cell
+    runs = positions if positions.ndim == 4 else positions[None]
+    followed = [unwrapped_positions(run, cell) for run in runs]
+    if crossings := sum(count for _, count in followed):
+        warn(f"atoms crossed the cell {crossings} times; they were followed through it")
+    paths = np.stack([path for path, _ in followed])
+    return paths if positions.ndim == 4 else paths[0]
 
 
 def _mass_weighted(roots: Array, order: NDArray[np.int64]) -> Callable[[Array], Array]:

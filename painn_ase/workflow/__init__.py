@@ -7,7 +7,7 @@ where they were. What a reader gets to see of the outcome is made in :mod:`painn
 from __future__ import annotations
 
 from painn_ase.workflow.motion import density_of_states
-from painn_ase.workflow.numbers import compare_bands, compute_spectra
+from painn_ase.workflow.numbers import compare_bands, compute_spectra, polarised_raman
 from painn_ase.workflow.records import (
     RESULT_FILES,
     Band,
@@ -29,6 +29,7 @@ __all__ = [
     "compare_bands",
     "compute_spectra",
     "density_of_states",
+    "polarised_raman",
     "run_spectrum",
     "saved_settings",
 ]

@@ -12,10 +12,11 @@ from painn_ase.errors import GeometryError, PaiNNWarning
 from painn_ase.spectra import HarmonicResult, Spectrum, depolarisation_ratio
 from painn_ase.spectra import infrared as infrared_spectrum
 from painn_ase.spectra import raman as raman_spectrum
+from painn_ase.spectra.continuity import JumpPolicy
 from painn_ase.trajectory import TimeSeries
 from painn_ase.workflow.records import Band
 
-__all__ = ["compare_bands", "compute_spectra"]
+__all__ = ["compare_bands", "compute_spectra", "polarised_raman"]
 
 #: Harmonic lines farther apart than this (cm⁻¹) belong to different bands of the table.
 _BAND_GAP = 250.0
@@ -29,6 +30,7 @@ def compute_spectra(
     resolution: float | None = None,
     timestep: float | None = None,
     charge: float = 0.0,
+    jumps: JumpPolicy = "check",
 ) -> tuple[Spectrum | None, Spectrum | None, tuple[float, float | None] | None]:
     """Infrared and unpolarised Raman spectrum of a time series, and its depolarisation ratio.
 
@@ -46,30 +48,72 @@ def compute_spectra(
         Of velocity Verlet, fs: corrects the frequencies for its error.
     charge : float
         Of the system, e, for advice.
+    jumps : {"check", "keep"}
+        As for :func:`painn_ase.spectra.infrared`.
 
     Raises
     ------
     GeometryError
         Without a temperature.
     """
+    ir = None
+    settings = _settings(series, temperature, resolution, timestep, jumps)
+    if series.dipole_flux is not None or series.dipole is not None:
+        ir = infrared_spectrum(series, **settings, charge=charge)
+    if series.polarizability_flux is None and series.polarizability is None:
+        return ir, None, None
+    raman = raman_spectrum(series, **settings, laser_wavenumber=1e7 / laser)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PaiNNWarning)  # said once already
+        # the ratio of areas does not depend on what was checked before
+        vv, vh = polarised_raman(
+            series,
+            temperature=temperature,
+            laser=laser,
+            resolution=resolution,
+            timestep=timestep,
+            jumps="keep",
+        )
+    found = depolarisation_ratio(vh, vv)
+    ratio = (float(found[0]), None if found[1] is None else float(found[1]))
+    return ir, raman, ratio
+
+
+def polarised_raman(
+    series: TimeSeries,
+    *,
+    temperature: float | None = None,
+    laser: float = 532.0,
+    resolution: float | None = None,
+    timestep: float | None = None,
+    jumps: JumpPolicy = "check",
+) -> tuple[Spectrum, Spectrum]:
+    """Raman spectra with parallel (VV) and crossed (VH) polarisers; their sum is the unpolarised.
+
+    Arguments as for :func:`compute_spectra`.
+    """
+    settings = _settings(series, temperature, resolution, timestep, jumps)
+    settings["laser_wavenumber"] = 1e7 / laser
+    vv = raman_spectrum(series, **settings, component="vv")
+    return vv, raman_spectrum(series, **settings, component="vh")
+
+
+def _settings(
+    series: TimeSeries,
+    temperature: float | None,
+    resolution: float | None,
+    timestep: float | None,
+    jumps: JumpPolicy,
+) -> dict[str, Any]:
     temperature = temperature if temperature is not None else series.temperature
     if temperature is None:
         raise GeometryError(f"{series.source} names no temperature; give one in K (--temperature).")
-    settings: dict[str, Any] = {"temperature": temperature, "verlet_timestep": timestep}
-    settings |= _width(series, resolution)
-    ir = raman = ratio = None
-    if series.dipole_flux is not None or series.dipole is not None:
-        ir = infrared_spectrum(series, **settings, charge=charge)
-    if series.polarizability_flux is not None or series.polarizability is not None:
-        settings["laser_wavenumber"] = 1e7 / laser
-        raman = raman_spectrum(series, **settings)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PaiNNWarning)  # said once already
-            vh = raman_spectrum(series, **settings, component="vh")
-            vv = raman_spectrum(series, **settings, component="vv")
-        found = depolarisation_ratio(vh, vv)
-        ratio = (float(found[0]), None if found[1] is None else float(found[1]))
-    return ir, raman, ratio
+    return {
+        "temperature": temperature,
+        "verlet_timestep": timestep,
+        "jumps": jumps,
+        **_width(series, resolution),
+    }
 
 
 def _width(series: TimeSeries, resolution: float | None) -> dict[str, Any]:
