@@ -115,6 +115,60 @@ def test_estimators_over_the_exact_distribution_of_beads_in_a_well() -> None:
     assert capacity == pytest.approx(6 * (warm - cold) / boltzmann_constant, rel=0.03)
 
 
+def _morse_of_beads(mass: float, n_beads: int, temperature: float) -> tuple[float, float]:
+    """Potential and kinetic energy of P beads in a Morse well, by multiplying density matrices.
+
+    The ring polymer's own distribution, traced on a grid: no dynamics, no sampling.
+    """
+    x = np.linspace(-0.55, 1.6, 500)
+    kt = boltzmann_constant * temperature
+    hbar = ase.units._hbar * ase.units.J * ase.units.s
+    stiffness = mass * (n_beads * kt / hbar) ** 2
+    spring = np.exp(-0.5 * stiffness * (x[:, None] - x) ** 2 / (n_beads * kt))
+    half = np.exp(-0.5 * _morse(x)[0] / (n_beads * kt))
+    density = np.diag(np.linalg.matrix_power(half[:, None] * spring * half, n_beads))
+    density = density / density.sum()
+    energy, slope = _morse(x)
+    return float(density @ energy), float(0.5 * density @ (x * slope))
+
+
+def _morse(x, depth: float = 4.8, width: float = 2.3):
+    """Energy (eV) and slope of a well like that of an O–H bond, x from its minimum in Å."""
+    e = np.exp(-width * np.asarray(x))
+    return depth * (1 - e) ** 2, 2 * depth * width * (1 - e) * e
+
+
+@pytest.mark.parametrize("mass", [1.008, 2.014])
+def test_beads_in_an_anharmonic_well_have_their_exact_energy(mass: float) -> None:
+    """Proton and deuteron: x in a Morse well, y and z in harmonic ones as stiff."""
+    n_beads, n, stiffness = 16, 100, 2 * 4.8 * 2.3**2
+
+    def forces_of(x):
+        energy, slope = _morse(x[:, 0].numpy())
+        across = 0.5 * stiffness * x[:, 1:].square().sum(dim=1)
+        force = torch.cat([-torch.from_numpy(slope)[:, None], -stiffness * x[:, 1:]], dim=1)
+        return torch.from_numpy(energy) + across, force
+
+    held = np.zeros((1, 3), dtype=bool)
+    stepper = RingPolymer(
+        Copies(n, np.array([mass]), held, 3), 0.5 * ase.units.fs, torch.device("cpu"),
+        n_beads=n_beads, temperature=300.0, thermostat=PIMD, seed=4,
+    )  # fmt: skip
+    x = torch.zeros((n * n_beads, 3), dtype=torch.float64)
+    state = BatchState(x, x, x, x.sum(dim=1))
+    stepper.start(state)
+    seen = []
+    for step in range(900):
+        stepper.step(state, forces_of)
+        if step >= 200:
+            found = stepper.energies(state)
+            seen.append([float(found[k].sum() / n) for k in ("potential_energy", "kinetic_virial")])
+    omega = np.sqrt(stiffness / mass) * sqrt_ev_per_angstrom2_amu_to_invcm
+    across = 2 * harmonic_energy(omega, n_beads, 300.0)
+    exact = np.array(_morse_of_beads(mass, n_beads, 300.0)) + across
+    np.testing.assert_allclose(np.mean(seen, axis=0), exact, rtol=0.01)
+
+
 @pytest.mark.parametrize("thermostat", [TRPMD, RPMD], ids=["trpmd", "rpmd"])
 def test_the_harmonic_line_is_where_velocity_verlet_has_it(thermostat: Thermostat) -> None:
     invcm, dt, steps = 3756.0, 0.25, 3000
