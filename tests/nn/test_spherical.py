@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-from scipy.special import sph_harm_y
 
 from painn_ase.nn.spherical import allowed_paths, clebsch_gordan, harmonic_tensor, rows_of
 
@@ -24,6 +24,13 @@ def harmonics(degree: int, directions: np.ndarray) -> np.ndarray:
     for _ in range(degree):
         power = (power.unsqueeze(-1) * u.unsqueeze(-2)).flatten(1)
     return (power @ harmonic_tensor(degree)).numpy()
+
+
+def scipy_harmonic(degree: int, order: int, theta: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """SciPy's complex harmonic of polar angle and azimuth, by its old name before 1.15."""
+    if hasattr(scipy.special, "sph_harm_y"):
+        return scipy.special.sph_harm_y(degree, order, theta, phi)
+    return scipy.special.sph_harm(order, degree, phi, theta)
 
 
 def some_directions(n: int = 40, seed: int = 0) -> np.ndarray:
@@ -44,7 +51,7 @@ def test_harmonics_are_those_of_scipy_made_real(degree: int) -> None:
     theta, phi = np.arccos(u[:, 2]), np.arctan2(u[:, 1], u[:, 0])
     expected = []
     for m in range(-degree, degree + 1):
-        value = (-1.0) ** m * sph_harm_y(degree, abs(m), theta, phi)
+        value = (-1.0) ** m * scipy_harmonic(degree, abs(m), theta, phi)
         part = value.imag if m < 0 else value.real
         expected.append(part * (math.sqrt(2.0) if m else 1.0))
     np.testing.assert_allclose(harmonics(degree, u), np.transpose(expected), atol=1e-13)

@@ -25,7 +25,7 @@ _FILES = sorted(Path(_FOLDER).glob("*.model")) if _FOLDER else []
 RELATIVE = 1e-9
 
 
-@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", _FILES, ids=[path.stem for path in _FILES])
 def test_every_kind_of_model_gives_schnetpacks_numbers(path: Path) -> None:
     with np.load(path.with_suffix(".npz")) as file:
         truth = {name: file[name] for name in file.files}
