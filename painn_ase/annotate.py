@@ -14,7 +14,14 @@ from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import TrajectoryError, UnsupportedPropertyError
 from painn_ase.evaluation import evaluate
 from painn_ase.md.runner import describe_calculator
-from painn_ase.trajectory import CHANNELS, System, TrajectoryWriter, iterate_frames
+from painn_ase.trajectory import (
+    CHANNELS,
+    System,
+    TrajectoryReader,
+    TrajectoryWriter,
+    iterate_frames,
+)
+from painn_ase.trajectory.frames import HDF5_SUFFIXES
 
 __all__ = ["annotate_trajectory"]
 
@@ -72,6 +79,7 @@ def annotate_trajectory(
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
         raise TrajectoryError(f"{target} is the source itself; name another file.")
+    _refuse_copies(source)
     blocks = _blocks(iterate_frames(source))
     first = next(blocks)
     moving = first[0].has("momenta")
@@ -112,6 +120,25 @@ def annotate_trajectory(
             if progress is not None:
                 progress(done)
     return done
+
+
+def _refuse_copies(source: Path) -> None:
+    """One structure a frame is what is evaluated here."""
+    if source.suffix.lower() not in HDF5_SUFFIXES or not source.is_file():
+        return
+    with TrajectoryReader(source) as reader:
+        system = reader.system
+    if system.n_beads > 1:
+        raise TrajectoryError(
+            f"{source} holds the centroids of ring polymers, and what light sees is a mean over "
+            "their beads: record it in the run itself (--flux, or `record` of ReplicaConfig)."
+        )
+    if (system.n_replicas or 1) > 1:
+        raise TrajectoryError(
+            f"{source} holds {system.n_replicas} replicas, of which only the first would be "
+            "evaluated. Record the quantities in the run itself (`record` of ReplicaConfig), or "
+            "write one replica into a file of its own (TrajectoryReader.atoms)."
+        )
 
 
 @contextmanager

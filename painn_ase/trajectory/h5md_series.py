@@ -73,7 +73,8 @@ def raw_of_h5md(path: Path, wanted: Collection[str] = tuple(SPECTRAL)) -> RawSer
             numbers=system.numbers,
             masses=system.masses,
             pbc=system.pbc,
-            temperature=target if "temperature" not in channels else None,
+            # A ring polymer's distribution is that of its settings; its momenta scatter about it.
+            temperature=target if system.n_beads > 1 or "temperature" not in channels else None,
             runs=replicas,
             structure=structure,
             thermostat=thermostat,
@@ -85,7 +86,7 @@ def raw_of_h5md(path: Path, wanted: Collection[str] = tuple(SPECTRAL)) -> RawSer
 
 def _of_the_run(provenance: dict[str, Any]) -> tuple[str | None, float | None, Fact | None]:
     """Thermostat, friction (1/fs) and target temperature (K), where our own runs say them."""
-    config = provenance.get("config")
+    config = provenance.get("config", provenance.get("replicas"))
     if not isinstance(config, dict):
         return None, None, None
     ensemble = str(config.get("ensemble", "nve")).lower()

@@ -12,6 +12,7 @@ import torch
 from ase.build import molecule
 from ase.constraints import FixAtoms, FixCartesian
 
+from painn_ase.annotate import annotate_trajectory
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import (
     GeometryError,
@@ -25,7 +26,7 @@ from painn_ase.md.replicas import ReplicaConfig, run_replicas
 from painn_ase.md.ring_averages import quantum_averages
 from painn_ase.md.velocities import angular_velocity
 from painn_ase.testing import random_potential
-from painn_ase.trajectory import TrajectoryReader
+from painn_ase.trajectory import TrajectoryReader, read_time_series
 
 HEADS = ("energy", "dipole", "polarizability")
 
@@ -196,6 +197,20 @@ def test_averages_of_a_run_are_those_of_its_frames(potential, tmp_path) -> None:
     assert found.n_beads == 4
     with pytest.raises(TrajectoryError, match="energies after 1 ps"):
         quantum_averages(tmp_path / "p.h5", skip=1.0)
+
+
+@pytest.mark.parametrize("ensemble", ["nve", "trpmd"])
+def test_copies_are_not_evaluated_as_if_they_were_one(potential, tmp_path, ensemble) -> None:
+    beads = 4 if ensemble == "trpmd" else None
+    config = ReplicaConfig(
+        steps=2, ensemble=ensemble, beads=beads, record=("dipole",), stride=1, position_stride=1
+    )
+    path = tmp_path / "k.h5"
+    run_replicas(potential, _starts(2), config, trajectory=path)
+    with pytest.raises(TrajectoryError, match="ring polymers" if beads else "2 replicas"):
+        annotate_trajectory(PaiNNCalculator(potential), path, tmp_path / "e.h5")
+    if beads:  # the temperature of a spectrum is the settings', not that of three momenta
+        assert read_time_series(path).temperature == 300.0
 
 
 def test_averages_need_ring_polymers(potential, tmp_path) -> None:
