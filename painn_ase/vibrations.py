@@ -74,7 +74,8 @@ def ideal_gas(
     GeometryError
         For periodic structures.
     DataError
-        At saddle points: an imaginary frequency has no partition function.
+        At saddle points: an imaginary frequency has no partition function. For molecules of which
+        something is held, which are no gas.
     """
     if np.any(atoms.pbc):
         raise GeometryError(
@@ -83,6 +84,11 @@ def ideal_gas(
         )
     modes = harmonic(atoms) if result is None else result
     _refuse_saddle_points(modes)
+    if modes.n_held:
+        raise DataError(
+            f"{modes.n_held} coordinates of the molecule are held: it is no gas. Use "
+            "harmonic_thermochemistry, or take the constraints off."
+        )
     n_overall = 3 * len(atoms) - len(modes.frequencies)
     geometry = _GEOMETRIES.get(n_overall)
     if geometry is None:
@@ -102,9 +108,22 @@ def ideal_gas(
 def harmonic_thermochemistry(
     atoms: Atoms, result: HarmonicResult | None = None, *, energy: float | None = None
 ) -> HarmonicThermo:
-    """Thermochemistry of vibrations alone, for adsorbates and solids at the zone centre."""
+    """Thermochemistry of vibrations alone, for adsorbates and solids at the zone centre.
+
+    Of what constraints hold nothing is counted.
+
+    Raises
+    ------
+    DataError
+        At saddle points, and where the atoms turn or drift freely beside what is held.
+    """
     modes = harmonic(atoms) if result is None else result
     _refuse_saddle_points(modes)
+    if modes.n_free_motions:
+        raise DataError(
+            f"{modes.n_free_motions} motions beside what is held cost no energy (frequency 0); no "
+            "harmonic oscillator describes them. Hold more atoms."
+        )
     return HarmonicThermo(
         vib_energies=modes.energies.tolist(),
         potentialenergy=atoms.get_potential_energy() if energy is None else energy,
@@ -155,7 +174,16 @@ def compare_with_ase(
     ASE displaces every atom along every axis by ±``displacement`` Å and projects nothing out, so
     its lowest modes (the overall motions) are left away. Intensities are compared where the
     calculator gives dipoles.
+
+    Raises
+    ------
+    DataError
+        Where single coordinates are held: ASE leaves out whole atoms (FixAtoms) only.
     """
+    if any(type(constraint).__name__ == "FixCartesian" for constraint in atoms.constraints):
+        raise DataError(
+            "ase.vibrations knows FixAtoms, not FixCartesian: there is nothing to compare with."
+        )
     modes = harmonic(atoms) if result is None else result
     n_modes = len(modes.frequencies)
     copy = atoms.copy()

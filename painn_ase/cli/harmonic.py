@@ -62,7 +62,8 @@ def harmonic(
 
     The structure is relaxed with the model, then Hessian, Born charges and polarizability
     derivatives come from automatic differentiation in float64. Overall translations and rotations
-    are projected out. Imaginary frequencies carry an `i`.
+    are projected out. What FixAtoms and FixCartesian hold in the structure file stays held: the
+    modes are then those of the partial Hessian. Imaginary frequencies carry an `i`.
 
     Example: `painn-ase harmonic model.safetensors molecule.xyz -o modes --animate`
     """
@@ -122,7 +123,14 @@ def thermochemistry(
     lines = [f"zero-point energy         {result.zero_point_energy:12.5f} eV"]
     if result.n_imaginary:
         return f"{lines[0]}\n{result.n_imaginary} imaginary mode(s): not a minimum"
-    if any(atoms.pbc):
+    if result.n_free_motions:
+        return (
+            f"{lines[0]}\n{result.n_free_motions} motion(s) beside what is held cost no energy: no "
+            "thermochemistry of oscillators"
+        )
+    if result.n_held:
+        lines[0] += f", of what is not held ({result.n_held} coordinates are)"
+    if any(atoms.pbc) or result.n_held:
         vibrations = harmonic_thermochemistry(atoms, result)
         entropy = vibrations.get_entropy(temperature, verbose=False)
         gibbs = vibrations.get_helmholtz_energy(temperature, verbose=False)

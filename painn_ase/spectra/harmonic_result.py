@@ -49,6 +49,8 @@ class HarmonicResult:
         Å⁴/amu.
     depolarisation : ndarray (n_modes,) or None
         For plane-polarised light, 0 where the mode is inactive.
+    n_held : int
+        Coordinates that were held: above 0, these are modes of the partial Hessian of the others.
     """
 
     frequencies: Array
@@ -59,6 +61,7 @@ class HarmonicResult:
     infrared: Array | None = None
     raman: Array | None = None
     depolarisation: Array | None = None
+    n_held: int = 0
 
     def __post_init__(self) -> None:
         n_modes, n_atoms = len(self.frequencies), len(self.masses)
@@ -89,6 +92,11 @@ class HarmonicResult:
     def n_imaginary(self) -> int:
         """Number of imaginary frequencies: 0 at a minimum, 1 at a saddle point."""
         return int(np.sum(self.frequencies < 0.0))
+
+    @property
+    def n_free_motions(self) -> int:
+        """Modes of frequency 0: motions of the whole beside what is held."""
+        return int(np.sum(self.frequencies == 0.0)) if self.n_held else 0
 
     @property
     def energies(self) -> Array:
@@ -281,6 +289,7 @@ class HarmonicResult:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON."""
         record: dict[str, Any] = {"format": _FORMAT, "symbols": list(self.symbols)}
+        record["n_held"] = self.n_held
         for name, unit in _UNITS.items():
             values = getattr(self, name)
             record[name] = None if values is None else values.tolist()
@@ -311,7 +320,8 @@ class HarmonicResult:
             }
             if arrays["modes"] is not None:
                 arrays["modes"] = arrays["modes"].reshape(-1, len(symbols), 3)
-            return cls(symbols=tuple(symbols), **arrays)  # type: ignore[arg-type]
+            n_held = int(record.get("n_held", 0))
+            return cls(symbols=tuple(symbols), n_held=n_held, **arrays)  # type: ignore[arg-type]
         except (TypeError, ValueError) as error:
             raise DataError(f"{path}: {error}") from error
 

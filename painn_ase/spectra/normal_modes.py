@@ -40,6 +40,7 @@ def harmonic_from_arrays(
     polarizability_derivatives: ArrayLike | None = None,
     symbols: tuple[str, ...] | None = None,
     periodic: bool = False,
+    held: ArrayLike | None = None,
 ) -> HarmonicResult:
     """Normal modes with their intensities, from second derivatives and response tensors.
 
@@ -59,12 +60,16 @@ def harmonic_from_arrays(
         Chemical symbols, for the animation.
     periodic : bool
         Whether the structure repeats: then only translations are overall motions.
+    held : array-like of bool (n_atoms, 3), optional
+        Coordinates that do not move: the modes are those of the partial Hessian of the others.
 
     Returns
     -------
     HarmonicResult
         Only vibrations: 3N−6 modes, 3N−5 of a linear molecule, 3N−3 of a periodic structure, none
-        of a single atom. Imaginary frequencies are negative.
+        of a single atom. Where coordinates are held, one mode for each of the others; an overall
+        motion that leaves the held ones where they are, such as turning about one held atom, is
+        among them with a frequency of exactly 0. Imaginary frequencies are negative.
 
     Raises
     ------
@@ -81,13 +86,21 @@ def harmonic_from_arrays(
     matrix = _symmetric(_array(hessian, "hessian", (n, 3, n, 3)).reshape(3 * n, 3 * n))
 
     roots = np.repeat(np.sqrt(mass), 3)
-    basis = _vibrational_basis(overall_motions(mass, coordinates, periodic))
+    motions = overall_motions(mass, coordinates, periodic)
+    fixed = np.zeros((n, 3), dtype=bool) if held is None else _held_mask(held, n)
+    if fixed.any():
+        motions = _motions_beside(motions, fixed.ravel())
+    basis = _vibrational_basis(np.vstack([motions, np.eye(3 * n)[fixed.ravel()]]))
     inner = basis.T @ (matrix / np.outer(roots, roots)) @ basis
     eigenvalues, vectors = np.linalg.eigh(inner)
     frequencies = (
         np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * sqrt_ev_per_angstrom2_amu_to_invcm
     )
     modes = (basis @ vectors).T  # mass-weighted, orthonormal
+    if fixed.any():
+        frequencies = np.concatenate([frequencies, np.zeros(len(motions))])
+        order = np.argsort(frequencies, kind="stable")
+        frequencies, modes = frequencies[order], np.vstack([modes, motions])[order]
     displacements = modes / roots  # ∂r/∂Q, amu^−1/2
 
     intensities = activities = ratios = None
@@ -106,7 +119,27 @@ def harmonic_from_arrays(
         infrared=intensities,
         raman=activities,
         depolarisation=ratios,
+        n_held=int(fixed.sum()),
     )
+
+
+def _held_mask(held: ArrayLike, n_atoms: int) -> NDArray[np.bool_]:
+    mask = np.asarray(held)
+    if mask.dtype != bool or mask.shape != (n_atoms, 3):
+        raise DataError(
+            f"held must be an array of bool of shape ({n_atoms}, 3), not {mask.dtype} of shape "
+            f"{mask.shape}"
+        )
+    return mask
+
+
+def _motions_beside(motions: Array, fixed: NDArray[np.bool_]) -> Array:
+    """Orthonormal combinations of overall motions (k, 3 n) that do not move what is fixed (3 n)."""
+    moved, sizes, _ = np.linalg.svd(motions[:, fixed])
+    still = np.concatenate([sizes, np.zeros(len(motions) - len(sizes))]) < 1e-6
+    combined: Array = moved[:, still].T @ motions
+    combined[:, fixed] = 0.0
+    return combined
 
 
 def overall_motions(masses: Array, positions: Array, periodic: bool) -> Array:
@@ -133,9 +166,7 @@ def overall_motions(masses: Array, positions: Array, periodic: bool) -> Array:
 
 def infrared_intensities(born_charges: Array, displacements: Array) -> Array:
     """Integrated absorption of each mode, km/mol (n_modes,): ``N_A |∂μ/∂Q|²/(12 ε0 c²)``."""
-    slopes = np.einsum(
-        "iab,kib->ka", born_charges, displacements.reshape(len(displacements), -1, 3)
-    )
+    slopes = np.einsum("iab,kib->ka", born_charges, displacements.reshape(-1, len(born_charges), 3))
     result: Array = np.sum(slopes**2, axis=1) * e2_per_amu_to_km_per_mol
     return result
 
@@ -145,9 +176,7 @@ def raman_activities(derivatives: Array, displacements: Array) -> tuple[Array, A
 
     The ratio 3γ'²/(45a'² + 4γ'²) of a mode without activity is given as 0.
     """
-    slopes = np.einsum(
-        "icab,kic->kab", derivatives, displacements.reshape(len(displacements), -1, 3)
-    )
+    slopes = np.einsum("icab,kic->kab", derivatives, displacements.reshape(-1, len(derivatives), 3))
     slopes = 0.5 * (slopes + slopes.transpose(0, 2, 1))
     mean = np.trace(slopes, axis1=1, axis2=2) / 3.0
     traceless = slopes - mean[:, None, None] * np.eye(3)
@@ -165,7 +194,8 @@ def harmonic(atoms: Any, calculator: Any = None) -> HarmonicResult:
     Parameters
     ----------
     atoms : ase.Atoms or alike
-        At a stationary point; ``pbc`` decides whether rotations are projected out.
+        At a stationary point; ``pbc`` decides whether rotations are projected out. What FixAtoms
+        and FixCartesian hold does not move (partial Hessian); FixCom changes nothing.
     calculator : optional
         By default ``atoms.calc``. Must have ``get_hessian(atoms)`` (n, 3, n, 3) in eV/Å²; where it
         has ``get_born_charges(atoms)`` (n, 3, 3) in e and
@@ -174,7 +204,7 @@ def harmonic(atoms: Any, calculator: Any = None) -> HarmonicResult:
     Raises
     ------
     UnsupportedPropertyError
-        Without a calculator that has a Hessian.
+        Without a calculator that has a Hessian, or for other constraints.
 
     Warns
     -----
@@ -187,7 +217,9 @@ def harmonic(atoms: Any, calculator: Any = None) -> HarmonicResult:
             f"{type(calc).__name__} has no get_hessian(atoms); use a PaiNNCalculator, or "
             "harmonic_from_arrays with a Hessian by finite differences"
         )
-    largest = float(np.max(np.linalg.norm(np.asarray(calc.get_forces(atoms)), axis=1)))
+    held = _held_by_constraints(atoms)
+    forces = np.where(held, 0.0, np.asarray(calc.get_forces(atoms)))
+    largest = float(np.max(np.linalg.norm(forces, axis=1)))
     if largest > RELAXED_FORCE:
         warn(
             f"the largest force is {largest:.3f} eV/Å: relax the structure below "
@@ -204,7 +236,28 @@ def harmonic(atoms: Any, calculator: Any = None) -> HarmonicResult:
         ),
         symbols=tuple(atoms.get_chemical_symbols()),
         periodic=bool(np.any(atoms.pbc)),
+        held=held,
     )
+
+
+def _held_by_constraints(atoms: Any) -> NDArray[np.bool_]:
+    """Coordinates (n_atoms, 3) that constraints hold; told by their names, for want of ASE here."""
+    free = np.ones((len(atoms), 3))
+    names = [type(constraint).__name__ for constraint in getattr(atoms, "constraints", ())]
+    for name, constraint in zip(names, getattr(atoms, "constraints", ()), strict=True):
+        if name in ("FixAtoms", "FixCartesian"):
+            constraint.adjust_forces(atoms, free)
+        elif name != "FixCom":  # the centre of mass rests in every vibration
+            raise UnsupportedPropertyError(
+                f"normal modes under {name} are not to be had: FixAtoms, FixCartesian (a partial "
+                "Hessian) and FixCom are. Take the constraint off with atoms.set_constraint()."
+            )
+    held: NDArray[np.bool_] = free == 0.0
+    if "FixCom" in names and held.any():
+        raise UnsupportedPropertyError(
+            "FixCom together with FixAtoms or FixCartesian leaves no frame to vibrate in. Drop one."
+        )
+    return held
 
 
 def _optional(calc: Any, method: str, atoms: Any) -> Array | None:

@@ -153,7 +153,9 @@ class _Run:
         settings["data"].pop("split_file")
         text = json.dumps([settings, self.split.train, self.split.validation], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        return {"settings": digest, "data": self.data_hash}
+        # Other versions round otherwise, or mean something else by the same settings.
+        code = f"painn_ase {__version__}, torch {torch.__version__}"
+        return {"settings": digest, "data": self.data_hash, "code": code}
 
     def model_spec(self) -> ModelSpec:
         """Header of the model file."""
@@ -385,10 +387,13 @@ class _Run:
                 "another output."
             )
         for what, value in self.identity.items():
-            if ours["identity"].get(what) != value:
+            before = ours["identity"].get(what)
+            if before != value:
+                which = f" ({before or 'of version 0.1.0'}; now {value})" if what == "code" else ""
                 raise ModelFileError(
-                    f"{path} belongs to a run with other {what}; a run can only be continued "
-                    "unchanged. Undo the change, or start anew with overwrite or another output."
+                    f"{path} belongs to a run with other {what}{which}; a run can only be "
+                    "continued unchanged. Undo the change, or start anew with overwrite or another "
+                    "output."
                 )
 
 

@@ -114,13 +114,21 @@ def test_a_killed_run_continues_to_the_same_weights(
         assert torch.equal(one[name], weights), name
 
 
-def test_a_checkpoint_of_another_run_or_code_is_refused(springs: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_run_or_code_is_refused(
+    springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = small_config(springs, tmp_path / "run", epochs=2)
     train(config)
     with pytest.raises(DataError, match="already holds a run"):
         train(config)
     with pytest.raises(ModelFileError, match="other settings"):
         train(config.replace(loss=LossSpec(energy=0.7)), resume=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("painn_ase.training.run.__version__", "9.9.9")
+        with pytest.raises(
+            ModelFileError, match=r"other code \(painn_ase .*; now painn_ase 9\.9\.9"
+        ):
+            train(config, resume=True)
     write_frames(springs, make_springs(60, np.random.default_rng(9)))
     with pytest.raises(ModelFileError, match="other data"):
         train(config, resume=True)
