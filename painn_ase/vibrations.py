@@ -283,5 +283,6 @@ def read_frequency_job(path: str | Path) -> HarmonicResult:
         masses=masses,
         positions=np.asarray(data.atomcoords, dtype=np.float64)[-1],
         symbols=tuple(SYMBOLS[z] for z in numbers),
-        **intensities,
+        infrared=intensities["infrared"],
+        raman=intensities["raman"],
     )
