@@ -391,6 +391,61 @@ def _read_series(path: Path) -> object:
     )
 
 
+#: Writers of ``known_signal`` whose files are recognised by what they hold.
+_FOREIGN = (
+    "cp2k_moments", "cp2k_output", "cp2k_total_dipole", "cp2k_positions", "ipi_extras",
+    "ipi_properties", "ipi_positions", "orca_positions", "orca_md", "lammps_images",
+    "lammps_unwrapped", "lammps_ave_time", "lammps_print", "colvar", "xvg", "gaussian_bomd",
+    "qchem_aimd",
+)  # fmt: skip
+
+
+def _foreign_text(folder: Path) -> list[Path]:
+    """The first lines of other programs' text files."""
+    sys.path.insert(0, str(_TESTS / "trajectory"))
+    try:
+        import known_signal
+    finally:
+        sys.path.pop(0)
+    paths = []
+    for name in _FOREIGN:
+        written = getattr(known_signal, name)(folder)
+        lines = written.read_text(encoding="utf-8").splitlines(keepends=True)[:90]
+        paths.append(folder / f"{name}.txt")
+        paths[-1].write_text("".join(lines), encoding="utf-8")
+    outputs = _TESTS / "trajectory/data"
+    return [*paths, outputs / "OUTCAR", outputs / "vasprun.xml"]
+
+
+def _read_foreign(path: Path) -> object:
+    from painn_ase.trajectory.formats import read_foreign
+
+    raw = read_foreign(path)
+    if raw is not None:
+        for name, channel in raw.channels.items():
+            if not np.isfinite(channel.values).all():
+                raise AssertionError(f"{name} with NaN left the reader")
+    return raw
+
+
+def _label_collections(folder: Path) -> list[Path]:
+    """SPICE's layout, one of no name, and our own trajectories."""
+    rng = np.random.default_rng(6)
+    with h5py.File(folder / "spice.h5", "w") as file:
+        for name in ("a", "b"):
+            group = file.create_group(name)
+            group["atomic_numbers"] = np.array([8, 1, 1])
+            group["conformations"] = rng.normal(size=(4, 3, 3))
+            group["dft_total_energy"] = rng.normal(size=4)
+            group["dft_total_gradient"] = rng.normal(size=(4, 3, 3))
+            group["scf_dipole"] = rng.normal(size=(4, 3))
+    with h5py.File(folder / "other.h5", "w") as file:
+        group = file.create_group("x/y")
+        group["z"], group["R"] = np.array([8, 1, 1]), rng.normal(size=(4, 3, 3))
+        group["E"] = rng.normal(size=4)
+    return [folder / "spice.h5", folder / "other.h5", *_trajectories(folder)]
+
+
 def _read_labels(path: Path) -> object:
     from painn_ase.training.readers import UnitsSpec, read_frames
 
@@ -437,8 +492,10 @@ TARGETS: dict[str, Target] = {
     "series-csv": Target(".csv", _series_text, mutate_text, _quiet(_read_series)),
     "series-extxyz": Target(".extxyz", _extxyz, mutate_text, _quiet(_read_series)),
     "series-traj": Target(".traj", _ase_traj, mutate_bytes, _quiet(_read_series)),
+    "foreign-text": Target(".txt", _foreign_text, mutate_text, _quiet(_read_foreign)),
     "labels-extxyz": Target(".extxyz", _extxyz, mutate_text, _quiet(_read_labels)),
     "labels-npz": Target(".npz", _training_npz, _ARRAYS, _quiet(_read_labels)),
+    "labels-h5": Target(".h5", _label_collections, _mutate_hdf5, _quiet(_read_labels)),
     "labels-db": Target(".db", _ase_database, mutate_bytes, _quiet(_read_labels)),
     "restart": Target(".npz", _states, _ARRAYS, _read_state),
 }

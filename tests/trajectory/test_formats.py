@@ -127,6 +127,21 @@ def test_cp2k_polarizabilities_are_read_once_in_their_first_unit(tmp_path: Path)
     np.testing.assert_allclose(alpha.values, [tensor, tensor + 1, tensor + 2])
 
 
+def test_cp2ks_classical_dipoles_are_read_once_in_their_first_unit(tmp_path: Path) -> None:
+    path = tmp_path / "ff.out"
+    path.write_text(
+        "".join(
+            f" MM_DIPOLE| Moment [a.u.]      {n}.0    2.0   3.0   4.0\n"
+            f" MM_DIPOLE| Moment [Debye]     {2.54 * n}    5.0   7.6  10.0\n"
+            for n in range(3)
+        )
+    )
+    raw = read_foreign(path)
+    assert raw is not None
+    assert raw.channels["dipole"].unit == "a.u."
+    np.testing.assert_allclose(raw.channels["dipole"].values[:, 0], [0.0, 1.0, 2.0])
+
+
 def test_gpumds_polarizability_has_its_six_components_in_place(tmp_path: Path) -> None:
     path = tmp_path / "polarizability.out"
     path.write_text("0 1 2 3 4 5 6\n10 1 2 3 4 5 7\n")

@@ -104,8 +104,9 @@ def _collect(path: Path, found: _Found) -> None:
                 awaited = ""
                 found.dipoles.append(numbers_of(match.groups(), where))
             elif match := _CLASSICAL.match(line):
-                _one_unit(found, "dipole", match["unit"], where)
-                found.dipoles.append(numbers_of(match["numbers"].split()[:3], where))
+                # printed in two units: that of the first is kept
+                if found.units.setdefault("dipole", match["unit"]) == match["unit"]:
+                    found.dipoles.append(numbers_of(match["numbers"].split()[:3], where))
             elif match := _CELL_HEAD.search(line):
                 awaited, cell = "cell", []
                 _one_unit(found, "cell", match["unit"], where)

@@ -85,9 +85,6 @@ def _read(path: Path, reader_name: str, what: str) -> RawSeries:
     periodic = bool(np.all(np.abs(np.linalg.det(cells)) > 0.0))
     if periodic:
         channels["cell"] = RawChannel(cells, "Angstrom", origin)
-    for channel in channels.values():
-        if not np.isfinite(channel.values).all():
-            raise TrajectoryError(f"{path} holds values that are not finite; it is damaged.")
     return RawSeries(
         f"{what.removeprefix('a ').removeprefix('an ')} {path.name}",
         channels,

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.formats.aimd_output import read_gaussian, read_orca, read_qchem
 from painn_ase.trajectory.formats.bare_columns import (
@@ -27,6 +29,7 @@ from painn_ase.trajectory.formats.named_columns import (
     read_lammps_table,
     read_xvg,
 )
+from painn_ase.trajectory.formats.optional import errors_named
 from painn_ase.trajectory.formats.schnetpack_md import is_schnetpack_md, read_schnetpack_md
 from painn_ase.trajectory.formats.vasp import read_outcar, read_vasprun, read_xdatcar
 from painn_ase.trajectory.formats.xyz import (
@@ -396,4 +399,11 @@ def read_foreign(path: str | Path, keys: Mapping[str, str] | None = None) -> Raw
             f"{path} is a file of {found.program} whose quantities have their places; a key for "
             f"{', '.join(keys)} means nothing there. Leave it out."
         )
-    return found.read(path, keys or {})
+    with errors_named(path, f"a file of {found.program}"):
+        raw = found.read(path, keys or {})
+    for name, channel in raw.channels.items():
+        if not np.isfinite(channel.values).all():
+            raise TrajectoryError(
+                f"{path}: {name} holds values that are not finite. Cut the file before them."
+            )
+    return raw
