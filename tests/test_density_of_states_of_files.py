@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from known_signal import DIPOLE, FLUX, LINES, N_FRAMES, POSITIONS
+from typer.testing import CliRunner
 
+from painn_ase.cli import app
 from painn_ase.errors import TrajectoryError
-from painn_ase.spectra import Spectrum
-from painn_ase.trajectory.settle import SeriesOptions
-from painn_ase.workflow import density_of_states
+from painn_ase.spectra import Spectrum, load_spectrum, power
+from painn_ase.trajectory import read_motion
 
 #: share of each line in the density of states: Σ v² of a line over that of all
 _SHARES = np.mean(FLUX**2, axis=0) / np.mean(FLUX**2) / 3.0
@@ -43,8 +44,8 @@ def test_any_trajectory_has_a_density_of_states(name: str, options: dict, tmp_pa
     if name in ("xtc", "trr"):
         pytest.importorskip("MDAnalysis")
     path = getattr(known_signal, name)(tmp_path)
-    spectrum, series = density_of_states(path, SeriesOptions(**options), resolution=100.0)
-    _check(spectrum)
+    series = read_motion(path, **options)
+    _check(power(series, resolution=100.0))
     assert (series.velocities is None) == (name not in ("schnetpack_md", "trr"))
     unweighted = any("same mass" in note for note in series.notes)
     assert unweighted == (series.numbers is None)
@@ -57,10 +58,31 @@ def test_an_ase_trajectory_has_one_of_its_velocities(tmp_path: Path) -> None:
         atoms.set_velocities(np.stack([np.zeros(3), FLUX[n]]) / units.fs)
         frames.append(atoms)
     ase.io.write(tmp_path / "run.extxyz", frames)
-    _check(density_of_states(tmp_path / "run.extxyz", resolution=100.0)[0])
+    _check(power(read_motion(tmp_path / "run.extxyz"), resolution=100.0))
 
 
 def test_a_dipole_series_has_none(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "dipole.csv", DIPOLE)
     with pytest.raises(TrajectoryError, match="--power"):
-        density_of_states(tmp_path / "dipole.csv", SeriesOptions(timestep=0.5))
+        read_motion(tmp_path / "dipole.csv", timestep=0.5)
+
+
+def test_the_command_line_makes_one_of_an_xtc(tmp_path: Path) -> None:
+    pytest.importorskip("MDAnalysis")
+    path = known_signal.xtc(tmp_path)
+    folder = tmp_path / "out"
+    arguments = ["spectrum", str(path), "--power", "--resolution", "100", "-o", str(folder)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "same mass" in result.output
+    _check(load_spectrum(folder / "power.csv"))
+    assert (folder / "spectra.png").stat().st_size > 5000
+    named = [
+        *arguments[:-1],
+        str(tmp_path / "b"),
+        "--topology",
+        str(known_signal.topology(tmp_path)),
+    ]
+    result = CliRunner().invoke(app, named)
+    assert result.exit_code == 0, result.output
+    assert "same mass" not in result.output

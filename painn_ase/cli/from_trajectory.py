@@ -12,7 +12,7 @@ import typer
 
 from painn_ase.cli.outputs import refuse_existing
 from painn_ase.errors import DataError, PaiNNWarning
-from painn_ase.trajectory import TimeSeries, read_time_series
+from painn_ase.trajectory import TimeSeries, read_motion, read_time_series
 
 __all__ = ["Wishes", "check_options", "numbers_of", "pairs", "spectra_of_trajectory"]
 
@@ -152,9 +152,7 @@ def spectra_of_trajectory(
     if wishes.polarised:
         names += ["raman_vv.csv", "raman_vh.csv"]
     refuse_existing((folder / name for name in (*names, "spectra.png")), overwrite)
-    if wishes.power:
-        said = {**said, "quantities": ("velocities", "positions")}
-    series = read_time_series(source, **said)
+    series = (read_motion if wishes.power else read_time_series)(source, **said)
     if wishes.friction is not None:
         series = replace(series, friction=wishes.friction)
     typer.echo(series.summary)

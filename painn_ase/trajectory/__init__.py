@@ -9,6 +9,7 @@ from painn_ase.trajectory.constraints import (
     constraints_of,
 )
 from painn_ase.trajectory.frames import HDF5_SUFFIXES, export_extxyz, iterate_frames
+from painn_ase.trajectory.motion import read_motion
 from painn_ase.trajectory.read import read_time_series
 from painn_ase.trajectory.reader import TrajectoryReader
 from painn_ase.trajectory.series import TimeSeries
@@ -27,5 +28,6 @@ __all__ = [
     "constraints_of",
     "export_extxyz",
     "iterate_frames",
+    "read_motion",
     "read_time_series",
 ]

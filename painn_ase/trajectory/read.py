@@ -23,7 +23,7 @@ from painn_ase.trajectory.settle import SeriesOptions, cell_of, settle
 from painn_ase.trajectory.tables import raw_of_npz, raw_of_table
 from painn_ase.unit_names import unit_factor
 
-__all__ = ["read_raw", "read_time_series"]
+__all__ = ["read_raw", "read_time_series", "series_options"]
 
 _TABLES = (".npy", ".csv", ".txt", ".dat")
 _SPECTRA = (".jdx", ".dx", ".jcamp")
@@ -98,8 +98,44 @@ def read_time_series(
     """
     if quantity is not None and quantity not in SPECTRAL:
         raise TrajectoryError(f"{quantity!r} is not one of {', '.join(SPECTRAL)}.")
+    options = series_options(
+        timestep=timestep,
+        dipole_unit=dipole_unit,
+        polarizability_unit=polarizability_unit,
+        units=units,
+        keys=keys,
+        temperature=temperature,
+        temperature_reason=temperature_reason,
+        volume=volume,
+        cell=cell,
+        molecule=molecule,
+        axes=axes,
+        charges=charges,
+        topology=topology,
+    )
+    raw = read_raw(path, options, quantity=quantity, quantities=quantities)
+    return settle(raw, options, quantities)
+
+
+def series_options(
+    *,
+    timestep: float | None = None,
+    dipole_unit: str | None = None,
+    polarizability_unit: str | None = None,
+    units: Mapping[str, str] | None = None,
+    keys: Mapping[str, str] | None = None,
+    temperature: float | None = None,
+    temperature_reason: str | None = None,
+    volume: float | None = None,
+    cell: ArrayLike | None = None,
+    molecule: bool | None = None,
+    axes: str | None = None,
+    charges: Mapping[str, float] | str | Path | None = None,
+    topology: str | Path | None = None,
+) -> SeriesOptions:
+    """What a user says of a file, as :func:`read_time_series` takes it."""
     known = {"dipole": dipole_unit, "polarizability": polarizability_unit}
-    options = SeriesOptions(
+    return SeriesOptions(
         timestep=timestep,
         units={**{k: v for k, v in known.items() if v is not None}, **(units or {})},
         keys=dict(keys or {}),
@@ -112,8 +148,6 @@ def read_time_series(
         charges=parse_charges(charges) if isinstance(charges, str) else charges,
         topology=None if topology is None else Path(topology),
     )
-    raw = read_raw(path, options, quantity=quantity, quantities=quantities)
-    return settle(raw, options, quantities)
 
 
 def read_raw(

@@ -6,7 +6,6 @@ where they were. What a reader gets to see of the outcome is made in :mod:`painn
 
 from __future__ import annotations
 
-from painn_ase.workflow.motion import density_of_states
 from painn_ase.workflow.numbers import compare_bands, compute_spectra, polarised_raman
 from painn_ase.workflow.records import (
     RESULT_FILES,
@@ -28,7 +27,6 @@ __all__ = [
     "SpectrumConfig",
     "compare_bands",
     "compute_spectra",
-    "density_of_states",
     "polarised_raman",
     "run_spectrum",
     "saved_settings",
