@@ -167,9 +167,9 @@ def _spacing(
 def _to_fs(unit: str | None, raw: RawSeries) -> float:
     if unit is None:
         raise TrajectoryError(
-            f"{raw.source}: {raw.time_origin} is a time in an unknown unit. Say which "
-            f"(`time_unit=`, or --time-unit: {known_spellings('time')}), or give the time between "
-            "frames in fs (`timestep=`, or --timestep)."
+            f"{raw.source}: the unit of its times ({raw.time_origin}) is unknown. Say it, one of "
+            f"{known_spellings('time')} (--unit time=ps, `units={{'time': 'ps'}}` in Python), or "
+            "give the time between frames in fs (`timestep=`, or --timestep)."
         )
     return unit_factor(unit, "time") * ase_time_to_fs
 
@@ -227,7 +227,10 @@ def _even(clock: Array, source: str, same: SameFrame, lenient: bool) -> _Even:
         spacing = float(steps[good].mean())
     off = np.abs(steps - counts * spacing)[inner]
     gaps = inner & (counts > 1)
-    if (off > tolerance).any() or gaps.sum() > _MANY_BREAKS * len(frames):
+    drifts = tolerance > 2.0 * _UNEVEN * spacing and _drift(steps, counts, inner, spacing) > (
+        2.1 * tolerance
+    )
+    if drifts or (off > tolerance).any() or gaps.sum() > _MANY_BREAKS * len(frames):
         low, high = steps[inner].min(), steps[inner].max()
         raise TrajectoryError(
             f"{source}: frames are not equally spaced in time (from {low:g} to {high:g} of the "
@@ -243,6 +246,12 @@ def _even(clock: Array, source: str, same: SameFrame, lenient: bool) -> _Even:
         int(gaps.sum()),
         resets,
     )
+
+
+def _drift(steps: Array, counts: Array, inner: NDArray[np.bool_], spacing: float) -> float:
+    """Range of the deviations from an even clock; rounding allows twice that of one time."""
+    deviation = np.cumsum(np.where(inner, steps - counts * spacing, 0.0))
+    return float(np.ptp(deviation)) if len(deviation) else 0.0
 
 
 def _typical_spacing(clock: Array, source: str) -> float:
@@ -320,14 +329,10 @@ def _in_pieces(
     lengths = np.array([len(p) for p in pieces])
     total = int(lengths.sum())
     candidates = [n for n in np.unique(lengths) if n >= _SHORTEST_PIECE]
-    best = max(candidates, key=lambda n: (int((lengths // n).sum() * n), n), default=0)
-    used = int((lengths // best).sum() * best) if best else 0
-    # the longest length that loses little more than the best one
-    for n in sorted(candidates, reverse=True):
-        if (lengths // n).sum() * n >= 0.9 * used:
-            best = n
-            break
-    used = int((lengths // best).sum() * best) if best else 0
+    uses = {int(n): int((lengths // n).sum() * n) for n in candidates}
+    # resolution goes with the length of a piece, certainty with the frames that are used
+    best = max(uses, key=lambda n: n * uses[n] ** 2, default=0)
+    used = uses.get(best, 0)
     if used < _LARGEST_LOSS * total or not used:
         raise TrajectoryError(
             f"{source}: gaps cut the run into {len(pieces)} pieces of {lengths.min()} to "
@@ -335,7 +340,8 @@ def _in_pieces(
             "the unbroken part you want."
         )
     rows = [p[k * best : (k + 1) * best] for p in pieces for k in range(len(p) // best)]
-    said = f"analysed as {len(rows)} pieces of {best} frames ({best * timestep:g} fs)"
+    many = f"{len(rows)} pieces" if len(rows) > 1 else "one piece"
+    said = f"analysed as {many} of {best} frames ({best * timestep:g} fs)"
     if used < total:
         said += f", which leaves {total - used} frames out"
     frames = np.stack(rows)
