@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 AXES = ("runs", "molecules")
 _QUANTITY_OF_WIDTH = {3: "dipole", 9: "polarizability"}
 _SPECTRUM_WORDS = re.compile(r"(?i)wave ?number|cm\^?-1|cm⁻¹|1/cm|freq|painn_ase spectrum|jcamp")
-_TIME_WORDS = ("time", "t", "zeit")
+_TIME_WORDS = ("time", "zeit")
 _STEP_WORDS = ("", "step", "steps", "index", "frame", "i", "n", "md_step", "iteration", "nr", "no")
 _TENSOR = ("xx", "xy", "xz", "yx", "yy", "yz", "zx", "zy", "zz")
 _COMPONENT = re.compile(r"(?i)^(?P<stem>.*?)[\W_]*(?P<axes>[xyz]{1,2})$")
@@ -275,10 +275,7 @@ def _clock_columns(
     if named:
         lower = [t.lower() for t, _ in titles]
         if clock is None:
-            clock = next(
-                (k for k, t in enumerate(lower) if re.sub(r"_(fs|ps|ns)$", "", t) in _TIME_WORDS),
-                None,
-            )
+            clock = next((k for k, (title, _) in enumerate(titles) if _is_time(title)), None)
         steps = next(
             (k for k, t in enumerate(lower) if t in _STEP_WORDS or t.startswith("unnamed")), None
         )
@@ -299,6 +296,12 @@ def _clock_columns(
     if steps is not None and not _is_whole(table[:, steps]):
         steps = None
     return clock, steps, [k for k in range(width) if k not in taken]
+
+
+def _is_time(title: str) -> bool:
+    """Whether a column of that name holds times; a capital T is a temperature."""
+    word = re.sub(r"_(fs|ps|ns)$", "", title)
+    return word == "t" or word.lower() in _TIME_WORDS
 
 
 def _is_whole(column: Array) -> bool:
