@@ -1,7 +1,7 @@
 """One molecular-dynamics step in ASE: painn_ase beside SchNetPack's SpkCalculator, in one run.
 
-Velocity Verlet (0.5 fs, 300 K start) with PaiNN of 128 features, 3 interactions, 20 Bessel
-functions and a 5 Å cutoff, random weights, energy and forces. Every contender lives in a process
+Velocity Verlet (0.5 fs, 300 K start) with PaiNN, or another ``--network``, of 128 features, 3
+interactions, 20 Bessel functions and a 5 Å cutoff, random weights, energy and forces. Every contender lives in a process
 of its own; blocks of steps are measured in turn, so that a busy machine treats all alike, and the
 median over blocks is reported. ``aspirin-x64`` is 64 copies evaluated as one batch, with pair
 lists made once by everybody. CPU time (all threads of the process) is the steadier figure on a
@@ -71,6 +71,7 @@ class Worker:
                 python,
                 str(HERE / "md_worker.py"),
                 contender,
+                *("--network", options.network),
                 *("--device", options.device, "--dtype", options.dtype),
                 *("--threads", threads, "--answers", str(write_end)),
             ],
@@ -148,6 +149,7 @@ def main() -> None:
         help="painn_ase:BACKEND; SchNetPack's two are added by --schnetpack-python",
     )
     parser.add_argument("--schnetpack-python", help="interpreter of SchNetPack's environment")
+    parser.add_argument("--network", default="painn", choices=["painn", "schnet", "so3net"])
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--threads", type=int, default=1)
@@ -162,7 +164,8 @@ def main() -> None:
         workers += [
             Worker(c, options.schnetpack_python, options) for c in ("schnetpack", "schnetpack:skin")
         ]
-    print(f"{options.device}, {options.dtype}, {options.threads} thread(s), ms a step (medians)")
+    asked = options.network, options.device, options.dtype
+    print(f"{', '.join(asked)}, {options.threads} thread(s), ms a step (medians)")
     print("system       contender             CPU       wall   ratio blocks  peak MiB")
     rows: list[Measurement] = []
     for system in options.systems:
@@ -172,6 +175,7 @@ def main() -> None:
         "benchmark": "md_step",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform()},
+        "network": options.network,
         "device": options.device,
         "gpu": _gpu() if options.device.startswith("cuda") else None,
         "dtype": options.dtype,
@@ -181,7 +185,8 @@ def main() -> None:
     }
     for worker in workers:
         worker.close()
-    name = f"md_step_{options.device.replace(':', '')}_{options.threads}t.json"
+    network = "" if options.network == "painn" else f"{options.network}_"
+    name = f"md_step_{network}{options.device.replace(':', '')}_{options.threads}t.json"
     path = options.output or HERE / "results" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n")

@@ -34,30 +34,38 @@ from systems import COPIES, TIMESTEP, build_copies, build_system
 N_FEATURES, N_INTERACTIONS, N_RBF, CUTOFF = 128, 3, 20, 5.0
 
 
-def build_painn_ase(backend: str, device: str, dtype: torch.dtype) -> Calculator:
+def build_painn_ase(network: str, backend: str, device: str, dtype: torch.dtype) -> Calculator:
     """Our calculator with random weights, on the given backend."""
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.testing import random_potential
 
     model = random_potential(
-        n_features=N_FEATURES, n_interactions=N_INTERACTIONS, n_rbf=N_RBF, cutoff=CUTOFF
+        n_features=N_FEATURES,
+        n_interactions=N_INTERACTIONS,
+        n_rbf=N_RBF,
+        cutoff=CUTOFF,
+        kind=network,
+        radial_basis="bessel",
     )
     return PaiNNCalculator(model, device=device, dtype=dtype, backend=backend)
 
 
-def build_schnetpack(variant: str, device: str, dtype: torch.dtype) -> Calculator:
+def build_schnetpack(network: str, variant: str, device: str, dtype: torch.dtype) -> Calculator:
     """SchNetPack's SpkCalculator with random weights; `variant` "skin" keeps its pair list."""
     import schnetpack as spk
     from schnetpack.interfaces import SpkCalculator
     from schnetpack.transform import MatScipyNeighborList, SkinNeighborList
 
     torch.manual_seed(0)
+    kinds = {"painn": "PaiNN", "schnet": "SchNet", "so3net": "SO3net"}
+    own = {"lmax": 2} if network == "so3net" else {}
     model = spk.model.NeuralNetworkPotential(
-        representation=spk.representation.PaiNN(
+        representation=getattr(spk.representation, kinds[network])(
             n_atom_basis=N_FEATURES,
             n_interactions=N_INTERACTIONS,
             radial_basis=spk.nn.BesselRBF(n_rbf=N_RBF, cutoff=CUTOFF),
             cutoff_fn=spk.nn.CosineCutoff(CUTOFF),
+            **own,
         ),
         input_modules=[spk.atomistic.PairwiseDistances()],
         output_modules=[
@@ -74,13 +82,13 @@ def build_schnetpack(variant: str, device: str, dtype: torch.dtype) -> Calculato
     )
 
 
-def build_calculator(contender: str, device: str, dtype: torch.dtype) -> Calculator:
+def build_calculator(network: str, contender: str, device: str, dtype: torch.dtype) -> Calculator:
     """The calculator that ``program:variant`` names."""
     program, _, variant = contender.partition(":")
     if program == "painn_ase":
-        return build_painn_ase(variant or "auto", device, dtype)
+        return build_painn_ase(network, variant or "auto", device, dtype)
     if program == "schnetpack":
-        return build_schnetpack(variant, device, dtype)
+        return build_schnetpack(network, variant, device, dtype)
     raise SystemExit(
         f"no contender {contender!r}; there are painn_ase[:BACKEND], schnetpack[:skin]"
     )
@@ -168,6 +176,7 @@ def versions() -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("contender")
+    parser.add_argument("--network", default="painn", choices=["painn", "schnet", "so3net"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--threads", type=int, default=1)
@@ -175,7 +184,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dtype = getattr(torch, options.dtype)
-    calculator = build_calculator(options.contender, options.device, dtype)
+    asked = options.network, options.contender
+    calculator = build_calculator(*asked, options.device, dtype)
     run: Callable[[int], dict[str, float]] | None = None
     with os.fdopen(options.answers, "w", buffering=1) as answers:
         for line in sys.stdin:
@@ -183,7 +193,7 @@ def main() -> None:
             answer: dict[str, Any]
             if "system" in request:
                 # SchNetPack's skin list cannot change size, so everybody starts afresh
-                calculator = build_calculator(options.contender, options.device, dtype)
+                calculator = build_calculator(*asked, options.device, dtype)
                 run = block_runner(request["system"], calculator)
                 run(1)
                 answer = {"ready": request["system"], "versions": versions()}
