@@ -1,11 +1,11 @@
 """One molecular-dynamics step in ASE: painn_ase beside SchNetPack's SpkCalculator, in one run.
 
 Velocity Verlet (0.5 fs, 300 K start) with PaiNN, or another ``--network``, of 128 features, 3
-interactions, 20 Bessel functions and a 5 Å cutoff, random weights, energy and forces. Every contender lives in a process
-of its own; blocks of steps are measured in turn, so that a busy machine treats all alike, and the
-median over blocks is reported. ``aspirin-x64`` is 64 copies evaluated as one batch, with pair
-lists made once by everybody. CPU time (all threads of the process) is the steadier figure on a
-shared machine; wall time is beside it.
+interactions, 20 Bessel functions and a 5 Å cutoff, random weights, energy and forces. Every
+contender lives in a process of its own; blocks of steps are measured in turn, so that a busy
+machine treats all alike, and the median over blocks is reported. ``aspirin-x64`` is 64 copies
+evaluated as one batch, with pair lists made once by everybody. CPU time (all threads of the
+process) is the steadier figure on a shared machine; wall time is beside it.
 
     python benchmarks/md_step.py --schnetpack-python PATH     (see benchmarks/README.md)
     python benchmarks/md_step.py --contenders painn_ase:eager painn_ase:fused --systems ethanol

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from painn_ase.elements import SYMBOLS
 from painn_ase.quantities import QUANTITIES
-from painn_ase.spec import HeadsSpec, ModelSpec, NetworkSpec, PaiNNSpec
+from painn_ase.spec import HeadsSpec, ModelSpec, NetworkSpec, PaiNNSpec, SchNetSpec, SO3netSpec
 
 __all__ = ["model_card", "print_card"]
 
@@ -80,6 +80,10 @@ def _network_rows(spec: NetworkSpec) -> Iterator[tuple[str, str]]:
     if isinstance(spec, PaiNNSpec):
         hidden = " → ".join(map(str, spec.filter_hidden)) or "linear"
         yield "filters", hidden + (", shared" if spec.shared_filters else "")
+    if isinstance(spec, SchNetSpec):
+        yield "filters", str(spec.n_filters or spec.n_features)
+    if isinstance(spec, SO3netSpec):
+        yield "degrees", f"0 to {spec.lmax}"
 
 
 def _quantities(heads: HeadsSpec) -> Table:

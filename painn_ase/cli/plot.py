@@ -26,7 +26,8 @@ RUN_SUFFIXES = (".h5", ".hdf5", ".h5md")
 def plot(
     files: list[Path] = typer.Argument(
         help="Spectra (`.csv`, `.npz`, `.jdx`), laid over each other where their units agree; or "
-        "one trajectory (`.h5`), for its energy drift and temperature.",
+        "one trajectory (`.h5`), for its energy drift and temperature; or, with `--filters`, a "
+        "model file or the name of a bundled model.",
         show_default=False,
     ),
     output: Path = typer.Option(
@@ -60,17 +61,25 @@ def plot(
     transmittance: bool = typer.Option(
         False, "--transmittance", help="As a spectrometer prints it; high wavenumbers on the left."
     ),
+    filters: bool = typer.Option(
+        False, "--filters", help="Draw what a model's blocks multiply neighbours' features with."
+    ),
     target: float | None = typer.Option(None, help="Target temperature drawn for a run, K."),
     dpi: int = typer.Option(150, help="Resolution of a bitmap."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:
-    """Draw spectra, or how a run behaved.
+    """Draw spectra, how a run behaved, or the filters of a model.
 
     Examples: `painn-ase plot infrared.csv --sticks modes.json --experiment water.jdx -o ir.png`,
-    `painn-ase plot run.h5 -o run.png`
+    `painn-ase plot run.h5 -o run.png`, `painn-ase plot ethanol --filters -o filters.png`
     """
     refuse_existing([output], overwrite)
     labels = label or []
+    if filters:
+        _refuse_beside_filters(files, labels, sticks, experiment, target)
+        save_figure(_draw_model(files[0]), output, dpi)
+        typer.echo(f"written: {output}")
+        return
     if labels and len(labels) != len(files):
         raise DataError(f"{len(labels)} label(s) for {len(files)} file(s): give one --label each.")
     runs = [f for f in files if f.suffix.lower() in RUN_SUFFIXES]
@@ -93,6 +102,22 @@ def plot(
         )
     save_figure(figure, output, dpi)
     typer.echo(f"written: {output}")
+
+
+def _refuse_beside_filters(files: Sequence[Path], labels: Sequence[str], *others: object) -> None:
+    """Refuse what says nothing about a model."""
+    if len(files) > 1 or labels or any(other is not None for other in others):
+        raise DataError(
+            "--filters draws one model: leave out other files, --label, --sticks, --experiment "
+            "and --target."
+        )
+
+
+def _draw_model(model: Path) -> Figure:
+    from painn_ase.models import load_model
+    from painn_ase.plotting.filters import draw_filters
+
+    return draw_filters(load_model(str(model)))
 
 
 def draw_spectra(

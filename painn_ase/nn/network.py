@@ -102,6 +102,21 @@ class AtomicNetwork(nn.Module, ABC):
             neighbours; the identity on one process.
         """
 
+    @abstractmethod
+    def radial_filters(self, distances: Tensor) -> list[dict[str, Tensor]]:
+        """What each block multiplies a neighbour's features with, cutoff included.
+
+        Parameters
+        ----------
+        distances : Tensor (n,)
+            Å.
+
+        Returns
+        -------
+        list of dict
+            For each block name → filters (n, F).
+        """
+
 
 def element_embedding(n_elements: int, n_features: int) -> nn.Embedding:
     """One row of standard normal numbers per element.

@@ -152,3 +152,14 @@ class PaiNN(AtomicNetwork):
             scalars, vectors = self.mixings[weights](scalars, vectors)
         assert vectors is not None  # n_interactions >= 1 by PaiNNSpec
         return Features(scalars, vectors)
+
+    def radial_filters(self, distances: Tensor) -> list[dict[str, Tensor]]:
+        """The three filters of each block, see :meth:`.AtomicNetwork.radial_filters`."""
+        basis = self.radial_basis(distances)
+        cutoff = self.cutoff_function(distances, self.spec.cutoff).unsqueeze(-1)
+        filters = [_filter(cast(nn.Sequential, net), basis, cutoff) for net in self.filters]
+        names = ("to scalars", "to directions", "to vectors")
+        return [
+            dict(zip(names, filters[k % len(filters)].chunk(3, dim=-1), strict=True))
+            for k in range(self.spec.n_interactions)
+        ]

@@ -111,3 +111,13 @@ class SchNet(AtomicNetwork):
             block = cast(FilterConvolution, self.interactions[k % len(self.interactions)])
             scalars = block(scalars, basis, cutoff, idx_i, idx_j, self.scatter_backend)
         return Features(scalars)
+
+    def radial_filters(self, distances: Tensor) -> list[dict[str, Tensor]]:
+        """The filter of each block, see :meth:`.AtomicNetwork.radial_filters`."""
+        basis = self.radial_basis(distances)
+        cutoff = self.cutoff_function(distances, self.spec.cutoff).unsqueeze(-1)
+        blocks = [cast(FilterConvolution, block) for block in self.interactions]
+        return [
+            {"filter": blocks[k % len(blocks)].filter(basis) * cutoff}
+            for k in range(self.spec.n_interactions)
+        ]

@@ -277,5 +277,17 @@ class SO3net(AtomicNetwork):
         y, z, x = features[:, 1], features[:, 2], features[:, 3]
         return Features(features[:, 0], torch.stack((x, y, z), dim=1))
 
+    def radial_filters(self, distances: Tensor) -> list[dict[str, Tensor]]:
+        """One filter for each degree of each block, see :meth:`.AtomicNetwork.radial_filters`."""
+        basis = self.radial_basis(distances)
+        cutoff = self.cutoff_function(distances, self.spec.cutoff).unsqueeze(-1)
+        return [
+            {
+                f"l = {degree}": part
+                for degree, part in enumerate(self._block(k).convolution.radial(basis, cutoff))
+            }
+            for k in range(self.spec.n_interactions)
+        ]
+
     def _block(self, k: int) -> SO3Block:
         return cast(SO3Block, self.interactions[k % len(self.interactions)])

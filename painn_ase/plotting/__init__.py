@@ -1,4 +1,4 @@
-"""Figures a chemist reads at a glance: spectra, sticks, runs and parity.
+"""Figures a chemist reads at a glance: spectra, sticks, runs, parity and a network's filters.
 
 Every function draws into the Axes it is given and returns it; none touches pyplot's state, so they
 work in scripts, notebooks and servers alike. :func:`new_figure` makes a figure without pyplot.
