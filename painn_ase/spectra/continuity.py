@@ -41,7 +41,7 @@ def continuous(
 
     Parameters
     ----------
-    values : array-like (n_frames, *tail) or (n_runs, n_frames, *tail)
+    values : array-like (n_frames, ...) or (n_runs, n_frames, ...)
         With a cell a dipole in e·Å, tail (3,).
     tail : tuple
         Shape of one frame.
