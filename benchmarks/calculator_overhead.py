@@ -21,7 +21,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from painn_ase import PaiNNCalculator
 from painn_ase.graph import neighbor_pairs
-from painn_ase.kernels import FusedBackend, select_backend
+from painn_ase.kernels import select_backend
 from painn_ase.testing import random_potential
 
 BLOCKS, STEPS = 15, 400
@@ -45,19 +45,19 @@ class Conventional(Calculator):
         """Energy and forces of `atoms` into ``results``."""
         super().calculate(atoms, properties, system_changes)
         answer = self.kernel(self.atoms)
-        self.results = {"energy": float(answer.energy[0]), "forces": answer.forces}
+        self.results = {"energy": float(answer["energy"][0]), "forces": answer["forces"]}
 
 
 def main() -> None:
     torch.set_num_threads(1)
     potential = random_potential()
     backend = select_backend(potential, "fused")
-    assert isinstance(backend, FusedBackend)
     bare = molecule("CH3CH2OH")
     pairs = neighbor_pairs(bare.positions, bare.cell.array, bare.pbc, potential.cutoff)
 
     def kernel(atoms: Atoms) -> Any:
-        return backend.compute(atoms.positions, atoms.numbers, atoms.cell.array, pairs)
+        cell = atoms.cell.array
+        return backend.step(atoms.positions, atoms.numbers, cell, pairs, {"energy", "forces"})
 
     ours, conventional = bare.copy(), bare.copy()
     ours.calc = PaiNNCalculator(potential)

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from systems import build_water
 
 from painn_ase.graph import neighbor_pairs
-from painn_ase.kernels import FusedEnergy
+from painn_ase.kernels import FusedKernel
 from painn_ase.testing import random_potential
 
 HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 def main() -> None:
     torch.set_num_threads(1)
     matplotlib.use("svg")
-    fused = FusedEnergy(random_potential(), n_threads=1)
+    fused = FusedKernel(random_potential(), n_threads=1)
     records = []
     for n_side in (4, 5, 6, 8, 10, 12, 16):
         atoms = build_water(n_side, np.random.default_rng(0))

@@ -29,7 +29,7 @@ from systems import SYSTEMS, build_system
 
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.graph import VerletList, collate, from_ase
-from painn_ase.kernels import FusedEnergy
+from painn_ase.kernels import FusedKernel
 from painn_ase.testing import random_potential
 
 HERE = Path(__file__).parent
@@ -49,7 +49,7 @@ def in_turn(works: dict[str, Callable[[], Any]], repeats: int) -> dict[str, floa
 def profile(name: str, instruction_set: str | None, threads: int) -> dict[str, Any]:
     potential = random_potential(heads=("energy", "dipole:local", "polarizability:local"))
     atoms = build_system(name)
-    fused = FusedEnergy(potential, instruction_set=instruction_set, n_threads=threads)
+    fused = FusedKernel(potential, instruction_set=instruction_set, n_threads=threads)
     verlet = VerletList(potential.cutoff, 0.5)
     arrays, cell, pbc = atoms.arrays, atoms.cell.array, atoms.pbc
 
@@ -107,7 +107,7 @@ def profile(name: str, instruction_set: str | None, threads: int) -> dict[str, A
 
 def batch_of_aspirin(threads: int) -> dict[str, Any]:
     potential = random_potential()
-    fused = FusedEnergy(potential, n_threads=threads)
+    fused = FusedKernel(potential, n_threads=threads)
     one = from_ase(build_system("aspirin"), potential.cutoff)
     batch = collate([one] * 64)
     times = in_turn({"64 aspirin in one call": lambda: fused.compute_graph(batch)}, 15)

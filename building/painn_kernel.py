@@ -43,7 +43,7 @@ ZIG = "ziglang>=0.13"
 
 def kernel_extension() -> Extension:
     """The sources of the kernel, as setuptools takes them."""
-    names = ("dispatch.cpp", "kernel_portable.cpp", *sorted(ISA_FLAGS))
+    names = ("dispatch.cpp", "readout.cpp", "kernel_portable.cpp", *sorted(ISA_FLAGS))
     return Extension(
         "painn_ase.kernels._fused",
         sources=[str(FOLDER / name) for name in names],

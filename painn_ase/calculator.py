@@ -45,7 +45,7 @@ from painn_ase.graph import (
     neighbor_pairs,
     total_charge,
 )
-from painn_ase.kernels import FUSED_PROPERTIES, FusedBackend, select_backend
+from painn_ase.kernels import Backend, select_backend
 from painn_ase.models import load_model
 from painn_ase.nn.scatter import check_scatter_backend
 from painn_ase.potential import AtomisticPotential, Prediction, check_members, mean_and_spread
@@ -134,8 +134,9 @@ class PaiNNCalculator(Calculator):
         the same bits in every run, at some cost. "torch_scatter" needs the package torch-scatter
         (``pip install --no-build-isolation torch-scatter``, after torch), and makes "auto" take
         the eager backend, where such sums are made.
-    backend : {"auto", "fused", "eager"}
-        What evaluates the model: plain torch, or the compiled CPU kernel; "auto" takes the fastest
+    backend : str
+        What evaluates the model: "eager" is plain torch, "fused" the compiled CPU kernel, others as
+        they are registered (:func:`~painn_ase.kernels.register_backend`); "auto" takes the fastest
         that can run and says once which, on the logger ``painn_ase``. A fast backend is compared
         with plain torch in float64 before its first answer.
 
@@ -184,9 +185,7 @@ class PaiNNCalculator(Calculator):
         self.device = resolve_device(device)
         self.dtype = members[0].dtype if dtype is None else resolve_dtype(dtype)
         self.potentials = tuple(_placed(m, self.device, self.dtype, scatter) for m in members)
-        # Who asks for torch-scatter means plain torch: the fused kernel does its own sums.
-        chosen = "eager" if scatter == "torch_scatter" and backend == "auto" else backend
-        self.backends = tuple(select_backend(p, chosen) for p in self.potentials)
+        self.backends = tuple(select_backend(p, backend) for p in self.potentials)
         self.charge = charge
         self.skin = skin
         self.implemented_properties = _ase_names(self.potential)
@@ -444,9 +443,9 @@ class PaiNNCalculator(Calculator):
         self, atoms: Atoms, names: Iterable[str], velocities: FloatArray | None = None
     ) -> dict[str, Any]:
         wanted = frozenset(names)
-        lean = self.backends[0] if len(self.backends) == 1 and wanted <= FUSED_PROPERTIES else None
-        if isinstance(lean, FusedBackend):
-            return self._compute_fused(lean, atoms, wanted)
+        lean = self.backends[0]
+        if len(self.backends) == 1 and wanted <= lean.step_properties:
+            return self._compute_lean(lean, atoms, wanted)
         moving = None
         if wanted & set(_FLUXES):
             moving = _velocities(atoms, velocities, self.device)
@@ -456,31 +455,26 @@ class PaiNNCalculator(Calculator):
             graph = self._graph_of(atoms)
             return to_ase(self.predict(graph, wanted, moving), atoms)
 
-    def _compute_fused(
-        self, backend: FusedBackend, atoms: Atoms, wanted: frozenset[str]
+    def _compute_lean(
+        self, backend: Backend, atoms: Atoms, wanted: frozenset[str]
     ) -> dict[str, Any]:
-        """What a step of dynamics asks for, by the kernel: no tensor is made on the way."""
+        """What a step of dynamics asks for, by a backend's lean step: no tensor on the way."""
         arrays, cell = atoms.arrays, atoms.cell.array
         if "stress" in wanted:
             self._check_stress(atoms.pbc)
         with self._lock:
             pairs = self._list.update(arrays["numbers"], arrays["positions"], cell, atoms.pbc)
-            answer = backend.compute(
-                arrays["positions"],
-                arrays["numbers"],
-                cell,
-                pairs,
-                derivatives=bool(wanted & {"forces", "stress"}),
-            )
-        energy = float(answer.energy[0])
+            answer = backend.step(arrays["positions"], arrays["numbers"], cell, pairs, wanted)
+        energy = float(answer["energy"][0])
+        forces = answer.get("forces")
         # One sum tells of any NaN or infinity in the forces; which it is comes later.
-        total = energy if answer.forces is None else energy + float(answer.forces.sum())
+        total = energy if forces is None else energy + float(forces.sum())
         results: dict[str, Any] = {"energy": energy, "free_energy": energy}
-        results["energies"] = answer.energies
+        results["energies"] = answer["energies"]
         if "forces" in wanted:
-            results["forces"] = answer.forces
-        if "stress" in wanted and answer.virial is not None:
-            results["stress"] = full_3x3_to_voigt_6_stress(answer.virial[0]) / atoms.get_volume()
+            results["forces"] = forces
+        if "stress" in wanted:
+            results["stress"] = full_3x3_to_voigt_6_stress(answer["stress"][0])
         if not math.isfinite(total):
             _check_finite(results, atoms)
         return results

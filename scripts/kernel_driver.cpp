@@ -14,6 +14,8 @@ int painn_supports(int);
 void* painn_create(const PainnModel*, int);
 void painn_destroy(void*);
 int painn_compute(void*, const PainnTask*, int);
+int64_t painn_readout_room(int32_t);
+void painn_readout(const PainnReadout*);
 }
 
 namespace {
@@ -177,6 +179,36 @@ void require(bool condition, const char* what) {
   std::exit(1);
 }
 
+// Sums over atoms of what the stack said last, in each form: finite, with and without rates.
+void check_readouts(Case& c) {
+  std::vector<double> ones(c.n, 1.), charge(c.systems, 0.5), value(9 * c.systems),
+      rate(9 * c.systems), charges(c.n), room(painn_readout_room(c.systems));
+  for (int form = 0; form < 8; form++) {
+    PainnReadout r{};
+    r.n_atoms = c.n;
+    r.n_systems = c.systems;
+    r.quantity = form & 1;
+    r.local = form >> 1 & 1;
+    r.n_scalars = 3;
+    r.n_vectors = 2;
+    r.scale = 0.3;
+    r.positions = c.positions.data();
+    r.velocities = form & 4 ? c.velocities.data() : nullptr;
+    r.weights = ones.data();
+    r.isotropic = ones.data();
+    r.system = c.system.data();
+    r.charge = charge.data();
+    r.output = {c.scalars.data(), c.vectors.data(), c.scalar_rates.data(), c.vector_rates.data()};
+    r.value = value.data();
+    r.rate = rate.data();
+    r.charges = charges.data();
+    r.room = room.data();
+    painn_readout(&r);
+    for (double x : value) require(std::isfinite(x), "finite readout");
+    for (double x : rate) require(std::isfinite(x), "finite rate of a readout");
+  }
+}
+
 void check(void* kernel, Case& c, int threads, bool single) {
   for (bool response : {false, true}) {
     const PainnTask energy_only = c.task(false, response);
@@ -184,6 +216,7 @@ void check(void* kernel, Case& c, int threads, bool single) {
     const PainnTask full = c.task(true, response);
     require(painn_compute(kernel, &full, threads) == 0, "memory");
     for (double f : c.forces) require(std::isfinite(f), "finite forces");
+    if (response) check_readouts(c);
   }
   if (single || c.n < 2) return;
   const std::vector<double> forces = c.forces, rates = c.scalar_rates;

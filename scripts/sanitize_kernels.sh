@@ -24,7 +24,7 @@ run() {
         "${CXX:-g++}" "${flags[@]}" "${x86[@]}" ${options[$isa]} -c "$source/kernel_$isa.cpp" \
             -o "$work/$isa.o"
     done
-    "${CXX:-g++}" "${flags[@]}" "${x86[@]}" -pthread "$source/dispatch.cpp" \
+    "${CXX:-g++}" "${flags[@]}" "${x86[@]}" -pthread "$source/dispatch.cpp" "$source/readout.cpp" \
         scripts/kernel_driver.cpp "$work"/*.o -o "$work/driver"
     printf '%s: ' "$name"
     "$work/driver"

@@ -34,7 +34,7 @@ def evaluate(
         None, help="Total charge, e; by default the structure's, else the model's."
     ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
-    backend: str = typer.Option("auto", help="auto, fused or eager."),
+    backend: str = typer.Option("auto", help="auto, or a name that `painn-ase info` lists."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the output."),
 ) -> None:
     """Dipoles, polarizabilities and fluxes of a model along somebody else's run.

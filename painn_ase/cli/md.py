@@ -72,7 +72,7 @@ def md(
         None, help="Total charge, e; by default the structure's, else the model's."
     ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
-    backend: str = typer.Option("auto", help="auto, fused or eager."),
+    backend: str = typer.Option("auto", help="auto, or a name that `painn-ase info` lists."),
     restart: bool = typer.Option(
         False,
         "--restart",

@@ -120,7 +120,7 @@ def spectrum(
         None, help="Total charge, e; by default the structure's, else the model's."
     ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
-    backend: str = typer.Option("auto", help="auto, fused or eager."),
+    backend: str = typer.Option("auto", help="auto, or a name that `painn-ase info` lists."),
     restart: bool = typer.Option(False, "--restart", help="Go on with what is in the folder."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:

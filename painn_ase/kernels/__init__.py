@@ -1,25 +1,26 @@
 """Fast paths behind one interface: each gives what the potential gives, sooner, or says why not."""
 
-from painn_ase.kernels.fused import EnergyForces, FusedEnergy, why_not_fused
+from painn_ase.kernels.fused import FusedKernel, why_not_fused
+from painn_ase.kernels.fused_backend import FusedBackend
 from painn_ase.kernels.interface import (
-    FUSED_PROPERTIES,
     Backend,
     BackendStatus,
     EagerBackend,
-    FusedBackend,
     available_backends,
+    register_backend,
     select_backend,
 )
+from painn_ase.kernels.structure import EnergyForces
 
 __all__ = [
-    "FUSED_PROPERTIES",
     "Backend",
     "BackendStatus",
     "EagerBackend",
     "EnergyForces",
     "FusedBackend",
-    "FusedEnergy",
+    "FusedKernel",
     "available_backends",
+    "register_backend",
     "select_backend",
     "why_not_fused",
 ]

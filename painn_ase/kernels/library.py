@@ -22,6 +22,7 @@ __all__ = [
     "STAGES",
     "ModelRecord",
     "OutputRecord",
+    "ReadoutRecord",
     "StackRecord",
     "TaskRecord",
     "best_instruction_set",
@@ -45,7 +46,7 @@ STAGES = (
 )
 #: Gated stacks a model may have: dipole and polarizability.
 MAX_STACKS = 2
-_ABI_VERSION = 2
+_ABI_VERSION = 3
 
 _doubles = ctypes.POINTER(ctypes.c_double)
 _ints = ctypes.POINTER(ctypes.c_int32)
@@ -127,6 +128,31 @@ class TaskRecord(ctypes.Structure):
     )
 
 
+class ReadoutRecord(ctypes.Structure):
+    """``PainnReadout`` of csrc/abi.h."""
+
+    _fields_ = (
+        ("n_atoms", ctypes.c_int32),
+        ("n_systems", ctypes.c_int32),
+        ("quantity", ctypes.c_int32),
+        ("local", ctypes.c_int32),
+        ("n_scalars", ctypes.c_int32),
+        ("n_vectors", ctypes.c_int32),
+        ("scale", ctypes.c_double),
+        ("positions", ctypes.c_void_p),
+        ("velocities", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("isotropic", ctypes.c_void_p),
+        ("system", ctypes.c_void_p),
+        ("charge", ctypes.c_void_p),
+        ("output", OutputRecord),
+        ("value", ctypes.c_void_p),
+        ("rate", ctypes.c_void_p),
+        ("charges", ctypes.c_void_p),
+        ("room", ctypes.c_void_p),
+    )
+
+
 def library_path() -> Path | None:
     """The compiled kernel beside this file; None where none was built."""
     path = Path(__file__).with_name("_fused.dll" if sys.platform == "win32" else "_fused.so")
@@ -186,6 +212,10 @@ def _open() -> ctypes.CDLL | str:
     library.painn_destroy.argtypes = (ctypes.c_void_p,)
     library.painn_compute.restype = ctypes.c_int
     library.painn_compute.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+    library.painn_readout.restype = None
+    library.painn_readout.argtypes = (ctypes.c_void_p,)
+    library.painn_readout_room.restype = ctypes.c_int64
+    library.painn_readout_room.argtypes = (ctypes.c_int32,)
     return library
 
 

@@ -41,8 +41,9 @@ from painn_ase.spec import ModelSpec
 
 __all__ = ["NEEDS_VELOCITIES", "AtomisticCore", "CoreInput", "core_input"]
 
-#: Unique entries of a symmetric matrix, and where each entry of the matrix finds its own.
-_TRIANGLE = ((0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2))
+#: Unique entries of a symmetric matrix, and where each entry of the matrix finds its own. Picked
+#: one by one: indexing by a list would make a tensor on the host and wait for its copy.
+_TRIANGLE = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 _UNFOLD = (0, 1, 2, 1, 3, 4, 2, 4, 5)
 
 _NEEDS_POSITIONS = frozenset(
@@ -326,9 +327,10 @@ class AtomisticCore(nn.Module):
             born = jacobian(out["dipole"], moved, create_graph=create_graph)
             out["born_effective_charges"] = born.transpose(1, 2)
         if "polarizability_derivatives" in wanted:
-            triangle = out["polarizability"][:, _TRIANGLE[0], _TRIANGLE[1]]
+            triangle = torch.stack([out["polarizability"][:, a, b] for a, b in _TRIANGLE], dim=-1)
             unique = jacobian(triangle, moved, create_graph=create_graph)
-            out["polarizability_derivatives"] = unique[..., _UNFOLD].unflatten(-1, (3, 3))
+            entries = torch.stack([unique[..., k] for k in _UNFOLD], dim=-1)
+            out["polarizability_derivatives"] = entries.unflatten(-1, (3, 3))
         fluxes = wanted & NEEDS_VELOCITIES
         if not fluxes or velocities is None:
             return

@@ -9,6 +9,7 @@ import pytest
 import torch
 from kernel_structures import ethanol, water_box
 
+from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import (
     BackendError,
     MissingDependencyError,
@@ -17,12 +18,14 @@ from painn_ase.errors import (
 )
 from painn_ase.graph import from_ase
 from painn_ase.kernels import (
+    Backend,
     EagerBackend,
     EnergyForces,
     FusedBackend,
-    FusedEnergy,
+    FusedKernel,
     available_backends,
     interface,
+    register_backend,
     select_backend,
 )
 from painn_ase.kernels import library as library_module
@@ -103,14 +106,14 @@ def test_a_wrong_kernel_is_found_out_before_its_first_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     backend = FusedBackend(random_potential(16, 2))
-    right = FusedEnergy.compute_graph
+    right = FusedKernel.compute_graph
 
-    def wrong(self: FusedEnergy, *args: object, **options: object) -> EnergyForces:
+    def wrong(self: FusedKernel, *args: object, **options: object) -> EnergyForces:
         answer = right(self, *args, **options)  # type: ignore[arg-type]
         assert answer.forces is not None
         return EnergyForces(answer.energy, answer.energies, 1.01 * answer.forces, answer.virial)
 
-    monkeypatch.setattr(FusedEnergy, "compute_graph", wrong)
+    monkeypatch.setattr(FusedKernel, "compute_graph", wrong)
     with pytest.raises(BackendError, match=r"forces differ by .* where .* is allowed"):
         backend(from_ase(ethanol(), 5.0), ("forces",))
 
@@ -139,3 +142,74 @@ def test_what_a_structure_cannot_have_is_refused_as_eager_does() -> None:
         backend(from_ase(ethanol(), 5.0), ("stress",))
     with pytest.raises(UnsupportedPropertyError, match="dipole"):
         backend(from_ase(ethanol(), 5.0), ("dipole",))
+
+
+# -- backends of others ----------------------------------------------------------------------------
+
+
+class Doubled(Backend):
+    """Eager with energies and forces doubled, and a lean step that says so by its sums."""
+
+    name = "doubled"
+    speed = 99
+    step_properties = frozenset({"energy", "energies", "forces"})
+
+    @classmethod
+    def why_not(cls, potential, properties=(), graph=None):
+        return None if len(potential.elements) > 1 else "it wants more than one element."
+
+    @classmethod
+    def describe(cls) -> str:
+        return "twice the truth"
+
+    def __call__(self, graph, properties, velocities=None):
+        return self.potential(graph, properties, velocities)
+
+    def step(self, positions, numbers, cell, pairs, properties):
+        atoms = ethanol()
+        atoms.positions = positions
+        answer = self(from_ase(atoms, self.potential.cutoff, pairs=pairs), {"energies", "forces"})
+        energies = 2 * answer.energies.numpy()
+        energy = energies.sum(keepdims=True)
+        return {"energy": energy, "energies": energies, "forces": 2 * answer.forces.numpy()}
+
+
+@pytest.fixture
+def doubled(monkeypatch: pytest.MonkeyPatch, nothing_said_yet: None) -> None:
+    monkeypatch.setattr(interface, "_REGISTERED", dict(interface._REGISTERED))
+    register_backend(Doubled)
+
+
+def test_a_registered_backend_is_asked_by_the_calculator_for_its_lean_step(doubled: None) -> None:
+    potential = random_potential(16, 2, dtype=torch.float64)
+    assert select_backend(potential).name == "doubled"
+    atoms = ethanol()
+    atoms.calc = PaiNNCalculator(potential, device="cpu", backend="doubled")
+    truth = PaiNNCalculator(potential, device="cpu", backend="eager")
+    np.testing.assert_allclose(atoms.get_forces(), 2 * truth.get_forces(atoms), rtol=1e-10)
+    assert atoms.get_potential_energy() == pytest.approx(2 * truth.get_potential_energy(atoms))
+
+
+def test_a_registered_backend_is_listed_and_its_reasons_are_given(doubled: None) -> None:
+    first = available_backends()[0]
+    assert (first.name, first.available, first.remark) == ("doubled", True, "twice the truth")
+    few = random_potential(16, 2, elements=(1,))
+    assert select_backend(few).name != "doubled"
+    with pytest.raises(UnsupportedPropertyError, match="'doubled' .* more than one element"):
+        select_backend(few, "doubled")
+    with pytest.raises(SpecError, match="'auto', 'doubled', 'fused', 'eager'"):
+        select_backend(few, "warp")
+
+
+def test_a_backend_says_what_it_leaves_to_eager() -> None:
+    potential = random_potential(16, 2, heads=("energy", "charges"))
+    if why_unavailable() is None:
+        assert FusedBackend.why_not(potential, {"energy", "forces"}) is None
+        assert "no charges, hessian" in FusedBackend.why_not(potential, {"charges", "hessian"})
+        graph = from_ase(ethanol(), 5.0).to("meta")
+        assert "structures are on meta" in FusedBackend.why_not(potential, {"energy"}, graph)
+    assert EagerBackend.why_not(potential, {"hessian"}) is None
+    eager = select_backend(potential, "eager")
+    assert not eager.step_properties
+    with pytest.raises(UnsupportedPropertyError, match="eager backend has no lean step"):
+        eager.step(np.zeros((0, 3)), np.zeros(0), np.zeros((3, 3)), None, ())

@@ -13,9 +13,11 @@
 #endif
 
 // Raised with every change of the records below; Python refuses a library that answers otherwise.
-#define PAINN_ABI_VERSION 2
+#define PAINN_ABI_VERSION 3
 #define PAINN_STAGES 8
 #define PAINN_MAX_STACKS 2
+#define PAINN_DIPOLE 0
+#define PAINN_POLARIZABILITY 1
 
 extern "C" {
 
@@ -74,6 +76,26 @@ struct PainnTask {
   int32_t stacks;           // bit k: evaluate stack k
   int32_t reserved;
   PainnStackOutput outputs[PAINN_MAX_STACKS];
+};
+
+// A response head's sums over the atoms of each structure, from what its stack said of them.
+struct PainnReadout {
+  int32_t n_atoms, n_systems;
+  int32_t quantity;  // PAINN_DIPOLE or PAINN_POLARIZABILITY
+  int32_t local;     // 0 positions as lever arms, 1 no origin
+  int32_t n_scalars, n_vectors;
+  double scale;
+  const double* positions;   // (n_atoms, 3)
+  const double* velocities;  // (n_atoms, 3) where rates are wanted, or null
+  const double* weights;     // (n_atoms,) whose centre is the origin; null for the coordinates' own
+  const double* isotropic;   // (n_atoms,) added to the isotropic part of the polarizability
+  const int32_t* system;     // (n_atoms,)
+  const double* charge;      // (n_systems,) total charges
+  PainnStackOutput output;
+  double* value;    // (n_systems, 3) or (n_systems, 3, 3)
+  double* rate;     // as value
+  double* charges;  // (n_atoms,) of a dipole with lever arms
+  double* room;     // painn_readout_room(n_systems) doubles
 };
 
 }  // extern "C"
