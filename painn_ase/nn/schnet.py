@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from painn_ase.nn.cutoff import build_cutoff_function
 from painn_ase.nn.network import AtomicNetwork, Exchange, Features, builds
 from painn_ase.nn.radial import build_radial_basis
-from painn_ase.nn.scatter import ScatterBackend, scatter_sum
+from painn_ase.nn.scatter import ScatterBackend, gather_rows, scatter_sum
 from painn_ase.spec import SchNetSpec
 
 __all__ = ["FilterConvolution", "SchNet", "ShiftedSoftplus"]
@@ -54,7 +54,7 @@ class FilterConvolution(nn.Module):
         backend: ScatterBackend,
     ) -> Tensor:
         """New scalars (n_atoms, F) from basis (n_edges, n_rbf) and cutoff (n_edges, 1)."""
-        sent = self.carry(scalars).index_select(0, idx_j)
+        sent = gather_rows(self.carry(scalars), idx_j, backend)
         messages = sent * (self.filter(basis) * cutoff)
         received = scatter_sum(messages, idx_i, scalars.shape[0], backend)
         out: Tensor = scalars + self.update(received)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from painn_ase.nn.cutoff import build_cutoff_function
 from painn_ase.nn.network import AtomicNetwork, Exchange, Features, builds
 from painn_ase.nn.radial import build_radial_basis
-from painn_ase.nn.scatter import ScatterBackend, scatter_sum
+from painn_ase.nn.scatter import ScatterBackend, gather_rows, scatter_sum
 from painn_ase.nn.spherical import allowed_paths, clebsch_gordan, harmonic_tensor, rows_of
 from painn_ase.spec import SO3netSpec
 
@@ -132,7 +132,7 @@ class SO3Convolution(nn.Module):
 
         The coefficient of such a path is 1.
         """
-        sent = scalars.index_select(0, idx_j)
+        sent = gather_rows(scalars, idx_j, backend)
         parts = [
             (radial[degree] * sent).unsqueeze(1) * harmonics[:, rows_of(degree)].unsqueeze(-1)
             for degree in range(self.lmax + 1)
@@ -149,7 +149,7 @@ class SO3Convolution(nn.Module):
         backend: ScatterBackend,
     ) -> Tensor:
         """Y (n_atoms, (lmax + 1)², F) of features x of the same shape."""
-        sent = features.index_select(0, idx_j)
+        sent = gather_rows(features, idx_j, backend)
         filtered = [part.unsqueeze(1) * sent for part in radial]
         messages = [
             torch.bmm(
