@@ -5,6 +5,9 @@ no model. Nothing here imports torch or ASE.
 """
 
 from painn_ase.spectra.absorption import atomic_flux, infrared, infrared_by_atom
+from painn_ase.spectra.anharmonic_analysis import anharmonic
+from painn_ase.spectra.anharmonic_field import QuarticField, Rotor, rotor_of
+from painn_ase.spectra.anharmonic_result import AnharmonicResult
 from painn_ase.spectra.density_of_states import power, power_by_atom
 from painn_ase.spectra.estimators import SpectralDensity, spectral_density
 from painn_ase.spectra.files import load_spectrum, save_spectrum
@@ -16,11 +19,15 @@ from painn_ase.spectra.spectrum import BandArea, Peak, Spectrum
 from painn_ase.spectra.windows import window_fwhm
 
 __all__ = [
+    "AnharmonicResult",
     "BandArea",
     "HarmonicResult",
     "Peak",
+    "QuarticField",
+    "Rotor",
     "SpectralDensity",
     "Spectrum",
+    "anharmonic",
     "atomic_flux",
     "depolarisation_ratio",
     "harmonic",
@@ -32,6 +39,7 @@ __all__ = [
     "power",
     "power_by_atom",
     "raman",
+    "rotor_of",
     "save_spectrum",
     "spectral_density",
     "window_fwhm",
