@@ -11,6 +11,8 @@ from pathlib import Path
 import known_signal
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from known_signal import CASES, DIPOLE, FLUX, LINES, N_FRAMES, TEMPERATURE, TIMESTEP
 
 from painn_ase.errors import MissingDependencyError, TrajectoryError
@@ -22,6 +24,8 @@ from painn_ase.trajectory.charges import (
     read_born_charges,
 )
 from painn_ase.trajectory.formats import FORMATS, identify, read_foreign
+from painn_ase.trajectory.formats import text as text_files
+from painn_ase.trajectory.formats.text import number
 from painn_ase.trajectory.raw import RawChannel, RawSeries
 from painn_ase.unit_names import unit_factor
 from painn_ase.units import fs_to_ase_time
@@ -423,4 +427,30 @@ def test_gaussian_dipoles_that_turn_with_the_molecule_are_refused(tmp_path: Path
     head, tail = path.read_text().split(" Summary information for step      2", 1)
     path.write_text(head + "                         Standard orientation:\n" + tail)
     with pytest.raises(TrajectoryError, match="NoSymm"):
+        read_foreign(path)
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_fortrans_exponents_are_read_as_written(value: float) -> None:
+    mantissa, exponent = f"{value:.16E}".split("E")
+    assert number(f"{mantissa}D{exponent}", "here") == value
+    assert number(f"{mantissa}E{exponent}", "here") == value
+    if len(exponent) == 4:  # no room for the letter
+        assert number(f"{mantissa}{exponent}", "here") == value
+
+
+def test_a_long_table_is_read_block_by_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "_BLOCK", 64)
+    path = known_signal.colvar(tmp_path)
+    whole = read_foreign(path)
+    assert whole is not None
+    np.testing.assert_allclose(whole.channels["dipole"].values, 0.1 * DIPOLE, atol=1e-8)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:500], "0.1 0.2\n", *lines[500:]]))
+    with pytest.raises(TrajectoryError, match="line 501: 2 columns"):
         read_foreign(path)

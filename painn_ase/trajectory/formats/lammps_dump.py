@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,18 @@ _UNITS: dict[str, tuple[str, str, str, str]] = {
 _NOTE = "the dump names no units; `dump_modify ID units yes time yes` makes LAMMPS write them"
 
 
-@dataclass
+#: Columns of positions, the best first.
+_POSITIONS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs"))
+_IMAGES = ("ix", "iy", "iz")
+_VELOCITIES = ("vx", "vy", "vz")
+#: Columns that are read; the others are passed over.
+_NUMERIC = frozenset(("id", "q", "mass", *_IMAGES, *_VELOCITIES, *chain(*_POSITIONS)))
+
+
+@dataclass(frozen=True)
 class _Frame:
+    """One frame: numbers of the columns of ``_NUMERIC``, types and elements of the first frame."""
+
     step: int
     n_atoms: int
     time: float | None
@@ -41,19 +51,15 @@ class _Frame:
     origin: NDArray[np.float64]
     pbc: tuple[bool, bool, bool]
     columns: tuple[str, ...]
-    rows: list[list[str]]
+    numeric: tuple[str, ...]
+    numbers: NDArray[np.float64]
+    labels: Mapping[str, tuple[str, ...]]
 
-    def column(self, name: str) -> list[str]:
-        at = self.columns.index(name)
-        return [row[at] for row in self.rows]
+    def __len__(self) -> int:
+        return len(self.numbers)
 
     def values(self, *names: str) -> NDArray[np.float64]:
-        at = [self.columns.index(name) for name in names]
-        try:
-            return np.array([[row[n] for n in at] for row in self.rows], dtype=np.float64)
-        except ValueError:
-            where = f"step {self.step}"
-            return np.array([numbers_of((row[n] for n in at), where) for row in self.rows])
+        return self.numbers[:, [self.numeric.index(name) for name in names]]
 
 
 def read_lammps_dump(path: Path, keys: Mapping[str, str]) -> RawSeries:
@@ -65,11 +71,11 @@ def read_lammps_dump(path: Path, keys: Mapping[str, str]) -> RawSeries:
     """
     frames = list(_frames(path))
     notes: list[str] = []
-    if len(frames[-1].rows) < frames[-1].n_atoms:
+    if len(frames[-1]) < frames[-1].n_atoms:
         last = frames.pop()
         if not frames:
             raise TrajectoryError(
-                f"{path} is truncated: its only frame has {len(last.rows)} of {last.n_atoms} atoms."
+                f"{path} is truncated: its only frame has {len(last)} of {last.n_atoms} atoms."
             )
         notes.append(f"step {last.step}, the last, is cut short and was left out")
     first = frames[0]
@@ -90,7 +96,7 @@ def read_lammps_dump(path: Path, keys: Mapping[str, str]) -> RawSeries:
     if positions is not None:
         channels["positions"] = RawChannel(positions, length, f"{kind}, unit from {said}")
     for name, columns, unit in (
-        ("velocities", ("vx", "vy", "vz"), speed),
+        ("velocities", _VELOCITIES, speed),
         ("charges", ("q",), charge),
     ):
         if set(columns) <= set(first.columns):
@@ -117,7 +123,7 @@ def read_lammps_dump(path: Path, keys: Mapping[str, str]) -> RawSeries:
         numbers=_numbers(first, orders[0]),
         masses=first.values("mass")[orders[0], 0] if "mass" in first.columns else None,
         types=(
-            tuple(first.column("type")[n] for n in orders[0]) if "type" in first.columns else None
+            tuple(first.labels["type"][n] for n in orders[0]) if "type" in first.columns else None
         ),
         pbc=first.pbc,
         available=first.columns,
@@ -141,8 +147,8 @@ def _frames(path: Path) -> Iterator[_Frame]:
                 )
             item = line[5:].strip()
             if item.startswith("ATOMS"):
+                yield _frame(path, at, item.split()[1:], state, lines, first=not found)
                 found = True
-                yield _frame(path, at, item.split()[1:], state, lines)
                 state = {k: v for k, v in state.items() if k == "UNITS"}
                 continue
             name = next((n for n in _LENGTHS if item.startswith(n)), None)
@@ -163,6 +169,7 @@ def _frame(
     columns: list[str],
     state: Mapping[str, list[str]],
     lines: Iterator[tuple[int, str]],
+    first: bool,
 ) -> _Frame:
     where = f"{path}, before line {at}"
     for name in ("TIMESTEP", "NUMBER OF ATOMS", "BOX BOUNDS"):
@@ -170,6 +177,7 @@ def _frame(
             raise TrajectoryError(f"{where}: ITEM: {name} is missing or cut short.")
     n_atoms = int(number(state["NUMBER OF ATOMS"][1], where))
     rows: list[list[str]] = []
+    row_at = at
     while len(rows) < n_atoms:
         row_at, line = next(lines, (0, ""))
         words = line.split()
@@ -193,8 +201,24 @@ def _frame(
         origin=origin,
         pbc=pbc,
         columns=tuple(columns),
-        rows=rows,
+        numeric=tuple(name for name in columns if name in _NUMERIC),
+        numbers=_numbers_in(f"{path}, lines {at + 1} to {row_at}", columns, rows),
+        labels={
+            name: tuple(row[columns.index(name)] for row in rows)
+            for name in ("type", "element")
+            if first and name in columns
+        },
     )
+
+
+def _numbers_in(where: str, columns: list[str], rows: list[list[str]]) -> NDArray[np.float64]:
+    """The numeric columns of a frame's rows."""
+    at = [n for n, name in enumerate(columns) if name in _NUMERIC]
+    words = [[row[n] for n in at] for row in rows]
+    try:
+        return np.array(words, dtype=np.float64).reshape(len(rows), len(at))
+    except ValueError:
+        return np.array([numbers_of(row, where) for row in words]).reshape(len(rows), len(at))
 
 
 def _box(
@@ -232,10 +256,10 @@ def _check_same(path: Path, frames: list[_Frame]) -> None:
                 f"{path}: step {frame.step} has other columns or units than the first. Are these "
                 "two dumps in one file?"
             )
-        if len(frame.rows) != len(first.rows) or not frame.rows:
+        if len(frame) != len(first) or not len(frame):
             raise TrajectoryError(
-                f"{path}: step {frame.step} has {len(frame.rows)} atoms, the first frame "
-                f"{len(first.rows)}. Dump a group whose atoms stay the same."
+                f"{path}: step {frame.step} has {len(frame)} atoms, the first frame "
+                f"{len(first)}. Dump a group whose atoms stay the same."
             )
     if len(frames) > 1 and "id" not in first.columns:
         raise TrajectoryError(
@@ -246,7 +270,7 @@ def _check_same(path: Path, frames: list[_Frame]) -> None:
 
 def _order(path: Path, frame: _Frame) -> NDArray[np.int64]:
     if "id" not in frame.columns:
-        return np.arange(len(frame.rows))
+        return np.arange(len(frame))
     ids = frame.values("id")[:, 0]
     if len(set(ids.tolist())) != len(ids):
         raise TrajectoryError(f"{path}: step {frame.step} has two atoms with the same id.")
@@ -257,8 +281,8 @@ def _positions(
     frames: list[_Frame], orders: list[NDArray[np.int64]]
 ) -> tuple[str, NDArray[np.float64] | None]:
     columns = set(frames[0].columns)
-    images = {"ix", "iy", "iz"} <= columns
-    for names in (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs")):
+    images = set(_IMAGES) <= columns
+    for names in _POSITIONS:
         if not set(names) <= columns:
             continue
         shifted = images and "u" not in names[0]
@@ -269,7 +293,7 @@ def _positions(
             if "s" in names[0]:
                 r = frame.origin + r @ frame.cell
             if shifted:
-                r = r + frame.values("ix", "iy", "iz") @ frame.cell
+                r = r + frame.values(*_IMAGES) @ frame.cell
             values.append(r[order])
         return kind, np.array(values)
     return "", None
@@ -279,7 +303,7 @@ def _numbers(frame: _Frame, order: NDArray[np.int64]) -> NDArray[np.int64] | Non
     """Atomic numbers from the column `element`; types alone do not say what they are."""
     if "element" not in frame.columns:
         return None
-    symbols = [frame.column("element")[n] for n in order]
+    symbols = [frame.labels["element"][n] for n in order]
     if any(s not in atomic_numbers for s in symbols):
         return None
     return np.array([atomic_numbers[s] for s in symbols], dtype=np.int64)

@@ -30,6 +30,9 @@ __all__ = [
 #: Fortran's double-precision exponent, 1.0D-03, and one too long for its letter, 1.0-103.
 _FORTRAN_EXPONENT = re.compile(r"(?<=[\d.])(?:[dD](?=[+-]?\d)|(?=[+-]\d{3}(?!\d)))")
 
+#: Rows whose texts are held at a time.
+_BLOCK = 20_000
+
 
 def open_text(path: Path) -> TextIO:
     """The file opened as text; what is no UTF-8 is replaced, so that headers stay readable.
@@ -111,29 +114,38 @@ def read_table(path: Path, lines: Iterable[tuple[int, str]], n_columns: int | No
         When there is no row, a row has another width (the last one, where the program was stopped
         while writing, is left out and noted), or a word is no number.
     """
+    blocks: list[NDArray[np.float64]] = []
+    notes: tuple[str, ...] = ()
+    width = n_columns
     where: list[int] = []
     rows: list[list[str]] = []
     for line_number, line in lines:
+        if len(rows) == _BLOCK:  # texts take ten times the room of their numbers
+            blocks.append(_array_of(path, where, rows, width))
+            width, where, rows = blocks[0].shape[1], [], []
         where.append(line_number)
         rows.append(line.split())
-    notes: tuple[str, ...] = ()
-    if rows:
-        width = n_columns or len(rows[0])
-        if len(rows) > 1 and (len(rows[-1]) < width or not _ends_with_newline(path)):
-            notes = (f"line {where[-1]}, the last, is cut short and was left out",)
-            rows.pop()
-        for at, row in zip(where, rows, strict=False):
-            if len(row) != width:
-                raise TrajectoryError(
-                    f"{path}, line {at}: {len(row)} columns, expected {width}. The file is damaged "
-                    "there; cut it before that line."
-                )
     if not rows:
         raise TrajectoryError(f"{path} holds no row of numbers.")
-    return Table(_array_of(path, where, rows), notes)
+    cut = len(rows[-1]) < (width or len(rows[0])) or not _ends_with_newline(path)
+    if cut and len(rows) + len(blocks) > 1:
+        notes = (f"line {where[-1]}, the last, is cut short and was left out",)
+        rows.pop()
+    if rows:
+        blocks.append(_array_of(path, where, rows, width))
+    return Table(np.concatenate(blocks), notes)
 
 
-def _array_of(path: Path, where: Sequence[int], rows: list[list[str]]) -> NDArray[np.float64]:
+def _array_of(
+    path: Path, where: Sequence[int], rows: list[list[str]], width: int | None
+) -> NDArray[np.float64]:
+    width = width or len(rows[0])
+    for at, row in zip(where, rows, strict=False):
+        if len(row) != width:
+            raise TrajectoryError(
+                f"{path}, line {at}: {len(row)} columns, expected {width}. The file is damaged "
+                "there; cut it before that line."
+            )
     try:
         values = np.array(rows, dtype=np.float64)
         if np.isfinite(values).all():
