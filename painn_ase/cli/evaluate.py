@@ -27,7 +27,15 @@ def evaluate(
         show_default=False,
     ),
     timestep: float | None = typer.Option(
-        None, help="Time between frames, fs, where the file does not say."
+        None, help="Time between frames, fs: counts before what the file says."
+    ),
+    unit: list[str] | None = typer.Option(
+        None,
+        help="QUANTITY=UNIT of positions, velocities, cell or time, where the file does not say. "
+        "Repeat it.",
+    ),
+    other_molecule: bool = typer.Option(
+        False, "--other-molecule", help="Take a molecule that the model was not trained on."
     ),
     extxyz: Path | None = typer.Option(None, help="Also write the frames as extxyz."),
     charge: float | None = typer.Option(
@@ -47,6 +55,7 @@ def evaluate(
     """
     from painn_ase.annotate import annotate_trajectory
     from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.cli.from_trajectory import pairs
     from painn_ase.trajectory import export_extxyz
 
     refuse_existing([output] if extxyz is None else [output, extxyz], overwrite)
@@ -57,6 +66,8 @@ def evaluate(
         output,
         properties=None if properties is None else [p.strip() for p in properties.split(",")],
         timestep=timestep,
+        units=pairs(unit, "--unit"),
+        other_molecule=other_molecule,
         overwrite=overwrite,
         progress=lambda done: typer.echo(f"{done} frames", err=True),
     )

@@ -1,16 +1,30 @@
-"""How close together atoms come in the training data: what tells later that a run has left it."""
+"""Formulas and smallest distances of the training data: what tells later that a run has left it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from ase.data import chemical_symbols
+from ase.formula import Formula
 
 from painn_ase.graph import neighbor_pairs
 from painn_ase.training.frames import Frame
 
-__all__ = ["smallest_distances"]
+__all__ = ["formulas", "smallest_distances"]
+
+#: So many different formulas are listed; a model of more is one for any molecule of its elements.
+_MANY = 50
+
+
+def formulas(frames: Sequence[Frame]) -> list[str]:
+    """Formulas of the training frames in Hill's order, the most frequent first; 50 at most."""
+    counts: dict[str, int] = {}
+    for numbers, n in Counter(tuple(np.sort(f.numbers).tolist()) for f in frames).items():
+        formula = Formula.from_list([chemical_symbols[z] for z in numbers]).format("hill")
+        counts[formula] = counts.get(formula, 0) + n
+    return sorted(counts, key=lambda f: (-counts[f], f))[:_MANY]
 
 
 def smallest_distances(frames: Sequence[Frame], cutoff: float) -> dict[str, float]:

@@ -23,7 +23,7 @@ from painn_ase.potential.potential import AtomisticPotential
 from painn_ase.spec import ModelSpec
 from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import TrainConfig
-from painn_ase.training.distances import smallest_distances
+from painn_ase.training.distances import formulas, smallest_distances
 from painn_ase.training.evaluation import compare, errors_of, write_errors
 from painn_ase.training.frames import Frame, frames_hash
 from painn_ase.training.loss import WeightedLoss
@@ -178,6 +178,8 @@ class _Run:
                 "n_frames": self.n_frames,
             },
             "split": split,
+            # What tells another molecule when the model is used.
+            "formulas": formulas(self.parts["train"]),
             # What a run of dynamics is warned by when it leaves the training data.
             "smallest_distances": smallest_distances(
                 self.parts["train"], self.config.network.cutoff

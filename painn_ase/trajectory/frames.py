@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
-from painn_ase.errors import TrajectoryError
+from painn_ase.errors import TrajectoryError, UnitError
+from painn_ase.trajectory.formats import read_foreign
+from painn_ase.trajectory.raw import RawSeries
 from painn_ase.trajectory.reader import TrajectoryReader
+from painn_ase.unit_names import known_spellings, unit_factor
+from painn_ase.units import ase_time_to_fs
 
 __all__ = ["HDF5_SUFFIXES", "check_atom_counts", "export_extxyz", "iterate_frames"]
 
@@ -23,15 +27,20 @@ _XYZ_SUFFIXES = (".xyz", ".extxyz")
 _MANY_COLUMNS = re.compile(rb":[A-Za-z]:\s*0*[1-9]\d{4,}")
 
 
-def iterate_frames(path: str | Path, stride: int = 1) -> Iterator[Atoms]:
+def iterate_frames(
+    path: str | Path, stride: int = 1, units: Mapping[str, str] | None = None
+) -> Iterator[Atoms]:
     """Frames of a trajectory in order, whatever its format.
 
     Parameters
     ----------
     path : str or Path
-        H5MD, or anything :func:`ase.io.iread` reads (``.traj``, extxyz, …).
+        H5MD, other programs' files (:data:`painn_ase.trajectory.formats.FORMATS`), or anything
+        :func:`ase.io.iread` reads (``.traj``, extxyz, …).
     stride : int
         Take every so many-th frame.
+    units : mapping of str to str, optional
+        Of positions, velocities, cell and time, where a file does not say them.
 
     Yields
     ------
@@ -41,15 +50,22 @@ def iterate_frames(path: str | Path, stride: int = 1) -> Iterator[Atoms]:
     Raises
     ------
     TrajectoryError
-        When the file is missing, truncated or of an unknown format.
+        When the file is missing, truncated or of an unknown format, or a unit is not known.
     """
     path = Path(path)
     if not path.is_file():
         raise TrajectoryError(f"{path} does not exist. Check the path.")
     if path.suffix.lower() in HDF5_SUFFIXES:
-        with TrajectoryReader(path) as reader:
+        with TrajectoryReader(path, units) as reader:
             yield from reader.iterate_atoms(stride)
         return
+    if (raw := read_foreign(path)) is not None and "positions" in raw.channels:
+        yield from _of_raw(raw, stride, dict(units or {}))
+        return
+    if units:
+        raise TrajectoryError(
+            f"{path}: ASE reads this file and knows its units; leave them out ({', '.join(units)})."
+        )
     n_read = 0
     frames = _guarded(path)
     for n_read, atoms in enumerate(frames, start=1):
@@ -57,6 +73,49 @@ def iterate_frames(path: str | Path, stride: int = 1) -> Iterator[Atoms]:
             yield atoms
     if not n_read:
         raise TrajectoryError(f"{path} holds no frame.")
+
+
+def _of_raw(raw: RawSeries, stride: int, units: Mapping[str, str]) -> Iterator[Atoms]:
+    """Frames of another program's file, with velocities and times where it has them."""
+    if raw.numbers is None:
+        raise TrajectoryError(
+            f"{raw.source} does not say the elements of its atoms "
+            f"(kinds {', '.join(raw.types or ('unknown',))}). Write them into it."
+        )
+    values = {
+        name: raw.channels[name].values * _factor(raw, name, raw.channels[name].unit, units)
+        for name in ("positions", "velocities", "cell")
+        if name in raw.channels
+    }
+    unit = units.get("time", raw.time_unit)
+    times = None
+    if raw.time is not None and unit is not None:
+        times = raw.time * _factor(raw, "time", unit, {}) * ase_time_to_fs
+    cells = values.get("cell")
+    for k in range(0, len(values["positions"]), stride):
+        cell = None if cells is None else cells.reshape(-1, 3, 3)[k if len(cells) > 1 else 0]
+        pbc = raw.pbc if raw.pbc is not None else cell is not None
+        atoms = Atoms(numbers=raw.numbers, positions=values["positions"][k], cell=cell, pbc=pbc)
+        if raw.masses is not None:
+            atoms.set_masses(raw.masses)
+        if "velocities" in values:
+            atoms.set_velocities(values["velocities"][k])
+        if times is not None:
+            atoms.info["time_fs"] = float(times[k])
+        yield atoms
+
+
+def _factor(raw: RawSeries, name: str, stated: str | None, units: Mapping[str, str]) -> float:
+    unit = units.get(name, stated)
+    if unit is None:
+        raise TrajectoryError(
+            f"{raw.source} does not say in which unit its {name} are. Say it (--unit {name}=UNIT, "
+            f"`units={{{name!r}: …}}` in Python), one of {known_spellings(name)}."
+        )
+    try:
+        return unit_factor(unit, name)
+    except UnitError as error:
+        raise TrajectoryError(f"{raw.source}: {error}") from error
 
 
 def _guarded(path: Path) -> Iterator[Atoms]:

@@ -18,7 +18,9 @@ __all__ = ["raw_of_h5md"]
 _NOT_ALONG_FRAMES = ("cell", "temperature")
 
 
-def raw_of_h5md(path: Path, wanted: Collection[str] = tuple(SPECTRAL)) -> RawSeries:
+def raw_of_h5md(
+    path: Path, wanted: Collection[str] = tuple(SPECTRAL), cell_unit: str | None = None
+) -> RawSeries:
     """What an H5MD file holds of the wanted quantities, those recorded most often.
 
     Raises
@@ -26,7 +28,7 @@ def raw_of_h5md(path: Path, wanted: Collection[str] = tuple(SPECTRAL)) -> RawSer
     TrajectoryError
         For a file that cannot be read.
     """
-    with TrajectoryReader(path) as reader:
+    with TrajectoryReader(path, None if cell_unit is None else {"cell": cell_unit}) as reader:
         names = [n for n in wanted if n in reader.names and reader.n_frames(n)]
         if not names:
             held = ", ".join(reader.names) or "nothing"

@@ -208,7 +208,7 @@ def _read(
         return raw
     if suffix in HDF5_SUFFIXES:
         _refuse(options, path, "keys", "axes")
-        return raw_of_h5md(path, quantities)
+        return raw_of_h5md(path, quantities, options.units.get("cell"))
     if suffix == ".npz":
         return raw_of_npz(path, options.keys, options.axes)
     if suffix in _TABLES:

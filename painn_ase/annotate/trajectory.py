@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
+from painn_ase.annotate.checks import check_times, check_velocities, refuse_strangers
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import TrajectoryError, UnsupportedPropertyError
 from painn_ase.evaluation import evaluate
@@ -40,6 +41,8 @@ def annotate_trajectory(
     *,
     properties: Sequence[str] | None = None,
     timestep: float | None = None,
+    units: Mapping[str, str] | None = None,
+    other_molecule: bool = False,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> int:
@@ -57,7 +60,11 @@ def annotate_trajectory(
         By default dipole and polarizability with their fluxes, as far as the model has them and
         the frames have velocities.
     timestep : float, optional
-        Between frames, fs; for sources that do not say.
+        Between frames, fs: wins over what the source says.
+    units : mapping of str to str, optional
+        Of positions, velocities, cell and time, where the source does not say them.
+    other_molecule : bool
+        Take a molecule, or distances, that the model's training does not hold.
     overwrite : bool
         Replace `target`.
     progress : callable, optional
@@ -71,8 +78,10 @@ def annotate_trajectory(
     Raises
     ------
     TrajectoryError
-        When the source cannot be read, changes its atoms, masses, periodicity or charge, or names
-        no time step.
+        When the source cannot be read, changes its atoms, masses, periodicity or charge, names no
+        time step or an uneven one, or when its velocities do not fit its positions.
+    DataError
+        For another molecule than the model was trained on, as far as its file tells.
     UnsupportedPropertyError
         When fluxes are asked for and frames have no velocities, or the model lacks a head.
     """
@@ -80,11 +89,15 @@ def annotate_trajectory(
     if source.resolve() == target.resolve():
         raise TrajectoryError(f"{target} is the source itself; name another file.")
     _refuse_copies(source)
-    blocks = _blocks(iterate_frames(source))
+    blocks = _blocks(iterate_frames(source, units=units))
     first = next(blocks)
     moving = first[0].has("momenta")
     names = _names(calculator, properties, moving)
     spacing = timestep if timestep is not None else _spacing(first, source)
+    if not other_molecule:
+        refuse_strangers(calculator, first, source)
+    if moving:
+        check_velocities(first, spacing, source)
     strides = dict.fromkeys(("positions", *(_CHANNEL.get(n, n) for n in names)), 1)
     if moving:
         strides["velocities"] = 1
@@ -106,10 +119,13 @@ def annotate_trajectory(
         },
         overwrite=True,
     )
-    done = 0
+    done, last = 0, first[:0]
     with _kept_if_finished(begun, target), writer:
         for frames in itertools.chain([first], blocks):
             _check_same_system(calculator, frames, first[0], done, source)
+            if timestep is None:
+                check_times([*last, *frames], spacing, done - len(last), source)
+                last = frames[-1:]
             results = evaluate(calculator, frames, names)
             for atoms, found in zip(frames, results, strict=True):
                 values = {_CHANNEL.get(n, n): found[n] for n in names}
