@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markdown_it import MarkdownIt
 from numpy.typing import NDArray
 
 from painn_ase._version import __version__
@@ -20,6 +21,7 @@ from painn_ase.plotting import (
     plot_energy_drift,
     plot_temperature,
 )
+from painn_ase.replacing import write_text
 from painn_ase.spec import to_dict
 from painn_ase.spectra import Spectrum, harmonic_lines, save_spectrum
 from painn_ase.trajectory import TrajectoryReader
@@ -68,7 +70,7 @@ def write_outcome(
         ("report.html", report_html(outcome, text)),
     ):
         written.append(folder / name)
-        written[-1].write_text(content, encoding="utf-8")
+        write_text(written[-1], content)
     return written
 
 
@@ -351,40 +353,18 @@ th { border-bottom: 2px solid #888; }
 
 def report_html(outcome: Outcome, markdown: str) -> str:
     """The Markdown report as one HTML page with its pictures inside."""
-    body = "\n".join(_block(b, outcome.folder) for b in markdown.strip().split("\n\n"))
     title = html.escape(f"Spectrum of {outcome.formula}")
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head><body>\n{body}\n</body></html>\n"
+        f"<style>{_STYLE}</style></head><body>\n{_body(markdown, outcome.folder)}</body></html>\n"
     )
 
 
-def _block(block: str, folder: Path) -> str:
-    """One paragraph, heading, list, table or picture of the report's own Markdown."""
-    if block.startswith("#"):
-        level = len(block) - len(block.lstrip("#"))
-        return f"<h{level}>{html.escape(block.lstrip('# '))}</h{level}>"
-    if block.startswith("!["):
-        name = block[block.index("(") + 1 : block.rindex(")")]
-        data = base64.b64encode((folder / name).read_bytes()).decode()
-        return f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{data}"></p>'
-    lines = block.split("\n")
-    if lines[0].startswith("|"):
-        rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
-        head = "".join(f"<th>{html.escape(c)}</th>" for c in rows[0])
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"
-            for row in rows[2:]
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    texts = [line for line in lines if not line.startswith("- ")]
-    items = [line[2:] for line in lines if line.startswith("- ")]
-    out = f"<p>{_inline(' '.join(texts))}</p>" if texts else ""
-    if items:
-        out += "<ul>" + "".join(f"<li>{_inline(i)}</li>" for i in items) + "</ul>"
-    return out
-
-
-def _inline(text: str) -> str:
-    pieces = html.escape(text).split("**")
-    return "".join(p if n % 2 == 0 else f"<b>{p}</b>" for n, p in enumerate(pieces))
+def _body(markdown: str, folder: Path) -> str:
+    """CommonMark and tables as HTML; HTML in it stays text, pictures become part of the page."""
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = renderer.parse(markdown)
+    for picture in (child for t in tokens for child in t.children or () if child.type == "image"):
+        data = base64.b64encode((folder / str(picture.attrs["src"])).read_bytes()).decode()
+        picture.attrs["src"] = f"data:image/png;base64,{data}"
+    return str(renderer.renderer.render(tokens, renderer.options, {}))

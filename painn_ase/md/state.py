@@ -7,9 +7,7 @@ always complete; the one before it stays as ``*.previous``.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
+from painn_ase.replacing import replace_file
 
 __all__ = ["RunState", "previous_path", "read_state", "write_state"]
 
@@ -59,20 +58,11 @@ def write_state(path: Path, state: RunState) -> None:
         When the disk is full or the folder is gone; an earlier state stays as it was.
     """
     header = json.dumps({"layout": _LAYOUT, "step": state.step, **state.header})
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    members: dict[str, Any] = {"header": np.array(header), **state.arrays}
     try:
-        with open(temporary, "wb") as file:
-            members: dict[str, Any] = {"header": np.array(header), **state.arrays}
+        with replace_file(path, previous=previous_path(path)) as file:
             np.savez(file, **members)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            os.replace(path, previous_path(path))
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise TrajectoryError(
             f"{path}: the restart file could not be written ({error.strerror or error}). Make room "
             "or check the folder; the last good one is intact."
@@ -110,13 +100,3 @@ def _read(path: Path) -> RunState:
     if header.pop("layout", None) != _LAYOUT:
         raise TrajectoryError(f"it is not of layout {_LAYOUT}, the one this version writes")
     return RunState(step=int(header.pop("step")), header=header, arrays=arrays)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system lets folders be synced."""
-    with contextlib.suppress(OSError, AttributeError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

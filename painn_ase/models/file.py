@@ -10,8 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import secrets
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +25,7 @@ from painn_ase._version import __version__
 from painn_ase.errors import ModelFileError, SpecError
 from painn_ase.models.catalog import find_model
 from painn_ase.potential import AtomisticPotential
+from painn_ase.replacing import replace_file
 from painn_ase.spec import SCHEMA_VERSION, ModelSpec, from_dict, to_dict
 
 __all__ = ["load_model", "read_model_spec", "save_model"]
@@ -91,7 +90,8 @@ def save_model(potential: AtomisticPotential, path: str | Path) -> Path:
     }
     data = serialize(weights, metadata={_KEY: json.dumps(header, ensure_ascii=False)})
     try:
-        write_atomically(path, data)
+        with replace_file(path) as file:
+            file.write(data)
     except OSError as error:
         raise ModelFileError(
             f"could not write the model to {path}: {error}. Nothing was overwritten; check the "
@@ -301,19 +301,3 @@ def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
             f"{path}: weights {', '.join(bad[:5])} hold NaN or infinity. The training diverged or "
             "the file is damaged; go back to an earlier checkpoint."
         )
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is whole or not there: an old one stays until the new one is on disk."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-    try:
-        # Not tempfile's: its files are private, and the permissions a user's umask leaves can only
-        # be had by setting the umask of the whole process.
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.integrate import trapezoid
 
 from painn_ase.errors import DataError
 from painn_ase.spectra.absorption import group_index
 from painn_ase.spectra.advice import check_positive, warn
 from painn_ase.spectra.dynamics import Conditions, density_of_flux, spectrum_from_density
 from painn_ase.spectra.estimators import SpectralDensity
+from painn_ase.spectra.integral import integral
 from painn_ase.spectra.recorded import Recorded, recorded
 from painn_ase.spectra.series import grouped_sum
 from painn_ase.spectra.spectrum import Spectrum
@@ -206,7 +206,7 @@ def _checked_masses(masses: ArrayLike) -> Array:
 
 def _modes_per_density(density: SpectralDensity, count: float, temperature: float | None) -> float:
     """Factor that makes the whole area ``count``; advice where the run was not at temperature."""
-    area = float(trapezoid(density.density.sum(axis=0), density.frequency))
+    area = float(integral(density.density.sum(axis=0), density.frequency))
     if area <= 0.0:
         raise DataError("the velocities are zero throughout; there is no density of states")
     if temperature is not None:

@@ -13,12 +13,13 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from painn_ase.errors import DataError
+from painn_ase.replacing import replace_file
 from painn_ase.spectra.advice import warn
 from painn_ase.spectra.foreign import is_axis, read_headings, wavenumbers
 from painn_ase.spectra.jcamp import jcamp_text, parse_jcamp
@@ -29,6 +30,8 @@ __all__ = ["load_spectrum", "parse_csv", "read_text", "save_spectrum"]
 #: larger files are no spectra; refusing them keeps memory bounded
 MAX_BYTES = 512 * 1024 * 1024
 _HEADER = "# painn_ase spectrum "
+#: splitlines() would end a line at characters that a title may hold, too
+_LINE_END = re.compile(r"\r\n|\r|\n")
 #: no line is wider than this, cm⁻¹
 _WIDEST = 1e12
 
@@ -143,7 +146,7 @@ def parse_csv(text: str, where: str = "text") -> Spectrum:
     facts: dict[str, Any] = {}
     rows: list[list[float]] = []
     heading = comment = ""
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(_LINE_END.split(text), start=1):
         line = raw.strip()
         if line.startswith(_HEADER):
             facts = _checked_facts(line[len(_HEADER) :], f"{where}, line {number}")
@@ -211,15 +214,14 @@ def _sorted_spectrum(columns: NDArray[np.float64], facts: dict[str, Any]) -> Spe
 # ---------------------------------------------------------------------- NPZ
 
 
-def _write_npz(spectrum: Spectrum, path: Path) -> None:
+def _write_npz(spectrum: Spectrum, file: BinaryIO) -> None:
     arrays: dict[str, Any] = {"frequency": spectrum.frequency, "intensity": spectrum.intensity}
     for name in ("error", "samples"):
         values = getattr(spectrum, name)
         if values is not None:
             arrays[name] = values
     facts = np.array(json.dumps({"format": "painn_ase spectrum 1", **_facts(spectrum)}))
-    with path.open("wb") as handle:
-        np.savez_compressed(handle, facts=facts, **arrays)
+    np.savez_compressed(file, facts=facts, **arrays)
 
 
 def _read_npz(path: Path) -> Spectrum:
@@ -264,9 +266,9 @@ def _text_of(array: NDArray[Any], where: str) -> str:
 # ---------------------------------------------------------------------- by suffix
 
 
-def _write_text(text: Callable[[Spectrum], str]) -> Callable[[Spectrum, Path], None]:
-    def write(spectrum: Spectrum, path: Path) -> None:
-        path.write_text(text(spectrum), encoding="utf-8")
+def _write_text(text: Callable[[Spectrum], str]) -> Callable[[Spectrum, BinaryIO], None]:
+    def write(spectrum: Spectrum, file: BinaryIO) -> None:
+        file.write(text(spectrum).encode())
 
     return write
 
@@ -279,7 +281,7 @@ def _read_jcamp(path: Path) -> Spectrum:
     return parse_jcamp(read_text(path), str(path))
 
 
-_WRITERS: dict[str, Callable[[Spectrum, Path], None]] = {
+_WRITERS: dict[str, Callable[[Spectrum, BinaryIO], None]] = {
     ".csv": _write_text(csv_text),
     ".npz": _write_npz,
     ".jdx": _write_text(jcamp_text),
@@ -303,12 +305,10 @@ def save_spectrum(spectrum: Spectrum, path: PathLike) -> None:
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         raise DataError(f"{path}: unknown suffix; allowed are {', '.join(_WRITERS)}")
-    partial = path.with_name(path.name + ".partial")
     try:
-        writer(spectrum, partial)
-        partial.replace(path)
+        with replace_file(path) as file:
+            writer(spectrum, file)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from painn_ase.errors import DataError
+from painn_ase.replacing import write_text
 from painn_ase.spectra.advice import check_positive, check_temperature
 from painn_ase.spectra.scattering import component_weights, raman_factor
 from painn_ase.spectra.spectrum import Spectrum
@@ -295,7 +296,7 @@ class HarmonicResult:
             record[name] = None if values is None else values.tolist()
             record[f"{name}_unit"] = unit
         try:
-            Path(path).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            write_text(Path(path), json.dumps(record, indent=1))
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
 

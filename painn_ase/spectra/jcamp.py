@@ -32,6 +32,8 @@ _DUPLICATE = {c: n for n, c in enumerate("STUVWXYZ", start=1)} | {"s": 9}
 _PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 # an exponent needs its sign here: E alone is the squeezed digit 5
 _TOKEN = re.compile(r"([@A-IJ-Za-ij-s%+-]?)((?:\d+\.?\d*|\.\d+)?(?:[eE][+-]\d{1,3})?)")
+#: splitlines() would end a line at characters that a title may hold, too
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _TO_INVCM = {"1/CM": 0, "CM-1": 0, "CM^-1": 0, "MICROMETERS": 1e4, "NANOMETERS": 1e7}
 MAX_POINTS = 20_000_000
 
@@ -147,7 +149,7 @@ def _label(text: str) -> str:
 def _records(text: str, where: str) -> dict[str, _Record]:
     found: dict[str, tuple[int, str, list[tuple[int, str]]]] = {}
     current: list[tuple[int, str]] | None = None
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(_LINE_END.split(text), start=1):
         line = raw.split("$$", 1)[0].strip()
         if line.startswith("##"):
             label, equals, value = line[2:].partition("=")

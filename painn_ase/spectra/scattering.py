@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import constants
-from scipy.integrate import trapezoid
 
 from painn_ase.errors import DataError
 from painn_ase.spectra.advice import check_positive
 from painn_ase.spectra.continuity import JumpPolicy, continuous
 from painn_ase.spectra.corrections import Correction, quantum_factor, reduced_energy
 from painn_ase.spectra.dynamics import Conditions, density_of_flux, spectrum_from_density
+from painn_ase.spectra.integral import integral
 from painn_ase.spectra.recorded import recorded
 from painn_ase.spectra.series import grouped_sum
 from painn_ase.spectra.spectrum import BandArea, Spectrum
@@ -203,8 +203,9 @@ def depolarisation_ratio(
 
 def _sample_areas(spectrum: Spectrum, low: float | None, high: float | None) -> Array:
     band = spectrum.cropped(low, high)
-    areas: Array = trapezoid(band.samples, band.frequency, axis=-1)
-    return areas
+    if band.samples is None:
+        raise DataError("the spectrum has no samples")
+    return integral(band.samples, band.frequency)
 
 
 def _invariant_components(frames: Array) -> Array:

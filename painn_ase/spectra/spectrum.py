@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.integrate import trapezoid
-from scipy.signal import fftconvolve, find_peaks, peak_widths
 
 from painn_ase.errors import DataError
+from painn_ase.spectra.integral import integral
 
 __all__ = ["BandArea", "Peak", "Spectrum"]
 
@@ -129,12 +128,12 @@ class Spectrum:
         fully correlated errors, ∫ error dν̃; without errors it is None.
         """
         band = self.cropped(low, high)
-        value = float(trapezoid(band.intensity, band.frequency))
+        value = float(integral(band.intensity, band.frequency))
         if band.samples is not None:
-            areas = trapezoid(band.samples, band.frequency, axis=-1)
+            areas = integral(band.samples, band.frequency)
             return BandArea(value, float(np.std(areas, ddof=1) / math.sqrt(len(areas))))
         if band.error is not None:
-            return BandArea(value, float(trapezoid(band.error, band.frequency)))
+            return BandArea(value, float(integral(band.error, band.frequency)))
         return BandArea(value, None)
 
     def peaks(self, threshold: float = 0.01, prominence: float | None = None) -> tuple[Peak, ...]:
@@ -148,6 +147,8 @@ class Spectrum:
             Lowest rise above the saddle to a higher neighbour, as a share of the highest
             intensity; by default half the threshold.
         """
+        from scipy.signal import find_peaks, peak_widths  # slow to load
+
         top = float(np.max(self.intensity))
         if top <= 0.0:
             return ()
@@ -224,6 +225,8 @@ class Spectrum:
         step = float(np.min(np.diff(self.frequency)))
         span = float(self.frequency[-1] - self.frequency[0])
         n_points = math.ceil(span / step - 1e-6) + 1
+        from scipy.signal import fftconvolve  # slow to load
+
         if n_points > 4_000_000:
             raise DataError("the wavenumbers are spaced too unevenly; use interpolated() first")
         uniform = self.interpolated(np.linspace(self.frequency[0], self.frequency[-1], n_points))

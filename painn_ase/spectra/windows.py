@@ -14,8 +14,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import constants
-from scipy.integrate import simpson
-from scipy.optimize import brentq
 
 from painn_ase.errors import DataError
 
@@ -101,6 +99,9 @@ def _width_times_depth(window: str, estimator: str) -> float:
     T is the length of the segment, or the longest lag. The line shape is the transform of the lag
     window, or the squared transform of the taper.
     """
+    from scipy.integrate import simpson
+    from scipy.optimize import brentq  # slow to load
+
     u = np.linspace(0.0, 1.0, 4001)
     weights = _shape(window)(u)
     reach, power = (1.0, 1) if estimator == "lag" else (0.5, 2)

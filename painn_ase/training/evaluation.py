@@ -12,6 +12,7 @@ import torch
 
 from painn_ase.errors import DataError
 from painn_ase.potential.potential import AtomisticPotential
+from painn_ase.replacing import write_text
 from painn_ase.training.batches import FrameTensors
 from painn_ase.training.frames import LABELS, FloatArray, Frame
 from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3
@@ -148,4 +149,4 @@ def write_errors(
 ) -> None:
     """Write errors as JSON, with what they are `about` in front."""
     data = {**(about or {}), "errors": {name: asdict(e) for name, e in errors.items()}}
-    Path(path).write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(Path(path), json.dumps(data, indent=2, ensure_ascii=False) + "\n")

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from painn_ase.errors import MissingDependencyError, NonFiniteError
-from painn_ase.models.file import save_model, write_atomically
+from painn_ase.models.file import save_model
 from painn_ase.potential.potential import AtomisticPotential
+from painn_ase.replacing import replace_file
 from painn_ase.spec import ModelSpec
 from painn_ase.training.batches import Batch, FrameTensors
 from painn_ase.training.config import OptimizerSpec, ScheduleSpec
@@ -356,7 +357,8 @@ class WholeCheckpoints(TorchCheckpointIO):
         try:
             # The folder of the run itself is not made anew: it has been taken away for a reason.
             path.parent.mkdir(exist_ok=True)
-            write_atomically(path, buffer.getvalue())
+            with replace_file(path) as file:
+                file.write(buffer.getvalue())
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from error
 

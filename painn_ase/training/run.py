@@ -20,6 +20,7 @@ from painn_ase._version import __version__
 from painn_ase.errors import DataError, MissingDependencyError, ModelFileError
 from painn_ase.models.file import load_model
 from painn_ase.potential.potential import AtomisticPotential
+from painn_ase.replacing import write_text
 from painn_ase.spec import ModelSpec
 from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import TrainConfig
@@ -221,9 +222,7 @@ class _Run:
         config = self.config
         self.folder.mkdir(parents=True, exist_ok=True)
         write_split(self.split, self.folder / "split.json")
-        (self.folder / "config.json").write_text(
-            json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8"
-        )
+        write_text(self.folder / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
         spec = self.model_spec()
         potential = build_potential(spec, config)
         loss = WeightedLoss(config.loss, self.labels, self.statistics.spread)

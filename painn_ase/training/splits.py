@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from painn_ase.errors import DataError
+from painn_ase.replacing import write_text
 from painn_ase.training.config import DataSpec
 
 __all__ = ["Split", "build_split", "read_split", "write_split"]
@@ -68,7 +69,7 @@ def build_split(n_frames: int, spec: DataSpec) -> Split:
 def write_split(split: Split, path: str | Path) -> None:
     """Store `split` as JSON."""
     data = {"train": split.train, "validation": split.validation, "test": split.test}
-    Path(path).write_text(json.dumps(data) + "\n", encoding="utf-8")
+    write_text(Path(path), json.dumps(data) + "\n")
 
 
 def read_split(path: str | Path, n_frames: int) -> Split:

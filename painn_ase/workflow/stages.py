@@ -23,6 +23,7 @@ from painn_ase.md.committee import driving
 from painn_ase.md.identity import RunIdentity
 from painn_ase.md.replica_starts import held_coordinates
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
+from painn_ase.replacing import write_text
 from painn_ase.spec import to_dict
 from painn_ase.spectra import HarmonicResult, harmonic
 from painn_ase.trajectory import TimeSeries, TrajectoryReader, read_time_series
@@ -192,8 +193,8 @@ def _prepare_folder(
         for path in there:
             path.unlink()
         record = {"sha256": identity.weights, "identity": identity.header()}
-        (folder / "model.json").write_text(json.dumps(record), encoding="utf-8")
-        settings.write_text(json.dumps(to_dict(config), indent=1), encoding="utf-8")
+        write_text(folder / "model.json", json.dumps(record))
+        write_text(settings, json.dumps(to_dict(config), indent=1))
     except OSError as error:
         raise TrajectoryError(f"{folder} cannot be written: {error.strerror or error}.") from error
 

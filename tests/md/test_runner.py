@@ -133,11 +133,11 @@ def test_unwritable_restart_file_leaves_the_last_one(tmp_path, monkeypatch) -> N
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("painn_ase.md.state.os.fsync", full)
+        patch.setattr("painn_ase.replacing.os.fsync", full)
         with pytest.raises(TrajectoryError, match="No space left"):
             write_state(path, RunState(2, {}, {}))
     assert read_state(path).step == 1
-    assert list(tmp_path.glob("*.tmp")) == []
+    assert list(tmp_path.glob(".*.part")) == []
 
 
 SCRIPT = """

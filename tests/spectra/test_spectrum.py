@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from painn_ase.errors import DataError, PaiNNError
@@ -147,6 +147,8 @@ def test_files_give_back_what_was_saved(spectrum: Spectrum, tmp_path: Path, suff
 finite = st.floats(-1e12, 1e12, allow_subnormal=False)
 
 
+@example(points=[(0.0, 0.0), (1.0, 0.0)], suffix=".csv", title="\x85")
+@example(points=[(0.0, 0.0), (1.0, 0.0)], suffix=".jdx", title="a\u2028b")
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
