@@ -278,6 +278,8 @@ def test_plain_tables_and_our_own_files_are_left_alone(tmp_path: Path) -> None:
         ("a.extxyz", '1\nProperties=species:S:1:pos:R:3 dipole="0 0 1"\nH 0 0 0\n'),
         ("a.h5", "\0\0"),
         ("dipole.out", "1 2 3\n"),
+        ("b.txt", "# step time[ps] mu_x[D] mu_y[D] mu_z[D]\n0 0 1 2 3\n"),
+        ("c.txt", "# Step, time (fs), x, y, z\n0 0 1 2 3\n"),
     ):
         (tmp_path / name).write_text(text)
         if name != "a.txt":

@@ -209,7 +209,10 @@ FORMATS: tuple[Format, ...] = (
         "first line `# Time-averaged data` or `# Fix print output`, or a title with `step`",
         "columns that are called a dipole or polarizability; steps",
         read_lammps_table,
-        _begins(r"\A#\s*(?:Time-averaged data for fix|Fix print output|(?i:time)?(?i:step)\s)"),
+        _begins(
+            r"\A#\s*(?:Time-averaged data for fix|Fix print output"
+            r"|(?i:(?:time)?step)(?:[ \t]+[\w.]+(?:\[\d+\])?)+[ \t]*$)"
+        ),
         keyed=True,
     ),
     Format(
