@@ -27,14 +27,22 @@ def train(
     n_models: int | None = typer.Option(
         None, "--n-models", help="Size of the committee.", show_default=False
     ),
+    accept_warnings: bool = typer.Option(
+        False, "--accept-warnings", help="Train although the checks of the labels warn."
+    ),
 ) -> None:
     """Train a model, or a committee, and report its errors on the test part.
+
+    First it shows which label was read under which key, in which unit, for how many frames, and
+    what was not read, and makes the checks of `painn-ase data`; a warning of theirs stops it.
 
     The folder of the run receives the model file, the split, checkpoints, the learning curve,
     errors.json and parity.png.
     """
     import dataclasses
+    import functools
 
+    from painn_ase.cli.data_table import print_report
     from painn_ase.training import read_config
     from painn_ase.training.run import train as run
 
@@ -46,7 +54,15 @@ def train(
     if epochs is not None:
         schedule = dataclasses.replace(settings.schedule, epochs=epochs)
         settings = settings.replace(schedule=schedule)
-    result = run(settings, resume=resume, overwrite=overwrite)
+    if accept_warnings:
+        data = dataclasses.replace(settings.data, accept_warnings=True)
+        settings = settings.replace(data=data)
+    result = run(
+        settings,
+        resume=resume,
+        overwrite=overwrite,
+        tell=functools.partial(print_report, passed=False),
+    )
     folders = sorted(result.glob("member_*")) if result.is_dir() else [result.parent]
     for folder in folders:
         _print_errors(folder / "errors.json")

@@ -6,8 +6,9 @@ Reading, checking and splitting data need nothing beyond the core; :func:`train`
 
 from painn_ase.training.checks import check_frames, label_table
 from painn_ase.training.config import TrainConfig, read_config
+from painn_ase.training.file_spec import KeysSpec, UnitsSpec
 from painn_ase.training.frames import Frame
-from painn_ase.training.readers import KeysSpec, UnitsSpec, read_frames
+from painn_ase.training.readers import read_frames
 from painn_ase.training.run import evaluate, train
 
 __all__ = [

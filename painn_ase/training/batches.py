@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from ase.geometry import complete_cell
+from numpy.typing import NDArray
 from torch import Tensor
 
 from painn_ase.errors import DataError
@@ -80,8 +82,10 @@ class FrameTensors:
         self._idx_i = _joined([p.idx_i for p in pairs], torch.int64)
         self._idx_j = _joined([p.idx_j for p in pairs], torch.int64)
         self._shifts = _joined([p.shifts for p in pairs], torch.float64)
-        self._cell = torch.from_numpy(np.stack([f.cell for f in frames]))
-        self._pbc = torch.from_numpy(np.stack([f.pbc for f in frames]))
+        cells, pbc = np.stack([f.cell for f in frames]), np.stack([f.pbc for f in frames])
+        if "stress" in labels:
+            cells, pbc = _with_volumes(cells, pbc)
+        self._cell, self._pbc = torch.from_numpy(cells), torch.from_numpy(pbc)
         self._charge = torch.tensor([f.charge for f in frames], dtype=torch.float64)
         self._labels = {name: _label_tensor(frames, name) for name in labels}
 
@@ -128,6 +132,19 @@ class FrameTensors:
         return Batch(graph, Labels(**rows))
 
 
+def _with_volumes(
+    cells: NDArray[np.float64], pbc: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Cells in which every frame has a volume, for batches of which some frames have a stress.
+
+    A batch is asked for a stress as a whole. Molecules and slabs have none; here their open
+    directions get unit vectors, along which no edge has a shift, so that nothing else changes.
+    What comes out as their stress is compared with no label and reaches no gradient.
+    """
+    closed = np.where(pbc[:, :, None], cells, 0.0)
+    return np.stack([complete_cell(cell) for cell in closed]), np.ones_like(pbc)
+
+
 def _ragged(first: Tensor, counts: Tensor) -> Tensor:
     """Concatenated ranges first[k] .. first[k] + counts[k]."""
     start = torch.cumsum(counts, 0) - counts
@@ -145,6 +162,11 @@ def _label_tensor(frames: Sequence[Frame], name: str) -> Tensor:
     values = []
     for frame in frames:
         value = frame.label(name)
+        if name == "stress" and value is not None and not frame.pbc.all():
+            raise DataError(
+                f"{frame.source or 'a frame'} has a stress and is not periodic in all three "
+                "directions: there is no volume to it. Leave the stress of molecules and slabs out."
+            )
         if value is None:
             value = np.full(label_shape(name, frame.n_atoms), np.nan)
         values.append(value)

@@ -7,19 +7,21 @@ Each check yields findings; none alters anything.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from ase.data import atomic_masses, chemical_symbols
+from ase.data import chemical_symbols
 
 from painn_ase.errors import DataError
+from painn_ase.training.check_dipoles import check_dipoles
+from painn_ase.training.check_orders import check_orders
+from painn_ase.training.check_stress import check_stress
+from painn_ase.training.check_units import check_absolute_units
 from painn_ase.training.consistency import fit_energy_forces
-from painn_ase.training.frames import LABELS, FloatArray, Frame
+from painn_ase.training.findings import Finding
+from painn_ase.training.frames import LABELS, Frame
 from painn_ase.units import (
-    debye_to_e_angstrom,
     e_bohr_to_e_angstrom,
     hartree_to_ev,
     kcal_per_mol_to_ev,
@@ -43,6 +45,8 @@ _CORRELATION = 0.9
 _NET_FORCE = 0.02
 #: A value this many robust deviations from the median is an outlier.
 _OUTLIER = 12.0
+#: … and one that is so many times further is wrong; nearer ones may be the tail of hot frames.
+_GROSS = 10.0
 
 _ENERGY_RATIOS = {
     "kcal/mol": 1 / kcal_per_mol_to_ev,
@@ -50,24 +54,6 @@ _ENERGY_RATIOS = {
     "Hartree": 1 / hartree_to_ev,
 }
 _LENGTH_RATIO = 1 / e_bohr_to_e_angstrom  # Bohr per Å
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing a check has to say.
-
-    Attributes
-    ----------
-    level : {"ok", "note", "warning"}
-    check : str
-        Which check.
-    message : str
-        What was found and, for a warning, the likely cause and remedy.
-    """
-
-    level: Literal["ok", "note", "warning"]
-    check: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -129,10 +115,12 @@ def check_frames(frames: Sequence[Frame]) -> list[Finding]:
         _elements,
         _duplicates,
         _energy_against_forces,
+        check_absolute_units,
         _net_forces,
-        _dipoles,
-        _dipole_jumps,
+        check_dipoles,
         _polarizabilities,
+        check_stress,
+        check_orders,
         _outliers,
     )
     return [finding for check in checks for finding in check(frames)]
@@ -170,7 +158,8 @@ def _duplicates(frames: Sequence[Frame]) -> Iterable[Finding]:
     seen: dict[bytes, Frame] = {}
     repeats = contradictions = 0
     for frame in frames:
-        key = frame.numbers.tobytes() + np.round(frame.positions, 6).tobytes()
+        where = (frame.positions, frame.cell * frame.pbc[:, None])
+        key = frame.numbers.tobytes() + b"".join(np.round(x, 6).tobytes() for x in where)
         if (earlier := seen.setdefault(key, frame)) is frame:
             continue
         repeats += 1
@@ -256,85 +245,6 @@ def _net_forces(frames: Sequence[Frame]) -> Iterable[Finding]:
             yield Finding("ok" if worst < 10 * _NET_FORCE * size else "note", what, message)
 
 
-def _dipoles(frames: Sequence[Frame]) -> Iterable[Finding]:
-    """Dipoles of molecules against fixed charges per atom: fit quality, size of the charges."""
-    for atoms, group in _molecules(frames, "dipole").items():
-        if len(group) < 10:
-            continue
-        neutral = all(abs(f.charge) < 1e-6 for f in group)
-        lever = np.stack([f.positions - _center_of_mass(f) for f in group])
-        dipole = np.stack([f.dipole for f in group if f.dipole is not None])
-        design = lever.transpose(0, 2, 1).reshape(-1, lever.shape[1])
-        target = dipole.reshape(-1)
-        charges = np.linalg.lstsq(design, target, rcond=1e-8)[0]
-        if neutral:
-            charges = charges - charges.mean()
-        rest = target - design @ charges
-        total = float(np.sum(target**2)) or 1.0
-        explained = 1.0 - float(np.sum(rest**2)) / total
-        largest = float(np.abs(charges).max())
-        what = (
-            f"{_formula(atoms)}: fixed charges explain {100 * explained:.1f} % "
-            f"(largest charge {largest:.2f} e)"
-        )
-        if explained < 0.5:
-            yield Finding(
-                "warning",
-                "dipole",
-                f"{what}: dipole and geometry are in different frames, folded, or wrong",
-            )
-        elif largest > 2.0:
-            yield Finding(
-                "warning",
-                "dipole",
-                f"{what}: charges this large hint at Debye (×{1 / debye_to_e_angstrom:.2f}) or "
-                f"a.u. (×{1 / e_bohr_to_e_angstrom:.2f}) read as e·Å; set [data.units] dipole",
-            )
-        else:
-            yield Finding("ok", "dipole", what)
-        yield from _dipole_shift(atoms, group)
-
-
-def _dipole_shift(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
-    """Whether the dipole moves with the coordinates' origin, as it may only for ions."""
-    centers = np.stack([_center_of_mass(f) for f in group])
-    dipole = np.stack([f.dipole for f in group if f.dipole is not None])
-    x = centers - centers.mean(axis=0)
-    if float(np.std(x)) < 0.05:
-        return
-    y = dipole - dipole.mean(axis=0)
-    charge = float(np.sum(x * y) / np.sum(x * x))
-    noise = float(np.sqrt(np.sum(y * y) / np.sum(x * x) / x.size))
-    if abs(charge) > max(0.1, 6 * noise):
-        yield Finding(
-            "warning" if all(abs(f.charge) < 1e-6 for f in group) else "note",
-            "dipole under shift",
-            f"{_formula(atoms)}: it moves with the molecule like a charge of {charge:.2f} e; a "
-            "neutral molecule's must not, an ion's counts from the centre of mass here",
-        )
-
-
-def _dipole_jumps(frames: Sequence[Frame]) -> Iterable[Finding]:
-    """Folding by a polarization quantum e·a in periodic cells."""
-    folded = 0
-    periodic = [f for f in frames if f.pbc.any() and f.dipole is not None]
-    for first, second in itertools.pairwise(periodic):
-        if first.numbers.shape != second.numbers.shape:
-            continue
-        if first.dipole is None or second.dipole is None:
-            continue
-        quanta = np.linalg.norm(first.cell, axis=1)[first.pbc]
-        jump = np.abs(second.dipole - first.dipole).max()
-        folded += bool(np.any(np.abs(jump - quanta) < 0.1 * quanta))
-    if folded:
-        yield Finding(
-            "warning",
-            "dipole folding",
-            f"{folded} steps change the dipole by about e times a cell vector: Berry-phase "
-            "dipoles must be unfolded to one branch before training",
-        )
-
-
 def _polarizabilities(frames: Sequence[Frame]) -> Iterable[Finding]:
     alphas = [f.polarizability for f in frames if f.polarizability is not None]
     if not alphas:
@@ -376,18 +286,19 @@ def _outliers(frames: Sequence[Frame]) -> Iterable[Finding]:
         if frame.forces is not None:
             largest.append((n, float(np.abs(frame.forces).max())))
     for what, groups in (("energy", list(energies.values())), ("forces", [largest])):
-        found = [n for group in groups for n in _far_from_median(group)]
+        found = [n for group in groups for n in _far_from_median(group, _OUTLIER)]
+        far = any(_far_from_median(group, _GROSS * _OUTLIER) for group in groups)
         if found:
             shown = ", ".join(frames[n].source or str(n) for n in found[:5])
             yield Finding(
-                "warning",
+                "warning" if far else "note",
                 "outliers",
                 f"{len(found)} frames with {what} far from the rest: {shown}"
                 + (", …" if len(found) > 5 else ""),
             )
 
 
-def _far_from_median(values: Sequence[tuple[int, float]]) -> list[int]:
+def _far_from_median(values: Sequence[tuple[int, float]], limit: float) -> list[int]:
     if len(values) < 10:
         return []
     numbers = np.array([v for _, v in values])
@@ -395,25 +306,4 @@ def _far_from_median(values: Sequence[tuple[int, float]]) -> list[int]:
     deviation = 1.4826 * float(np.median(np.abs(numbers - median)))
     if deviation == 0:
         return []
-    return [n for n, v in values if abs(v - median) > _OUTLIER * deviation]
-
-
-def _molecules(frames: Sequence[Frame], label: str) -> dict[bytes, list[Frame]]:
-    """Isolated molecules that have `label`, by their atoms in order."""
-    groups: dict[bytes, list[Frame]] = {}
-    for frame in frames:
-        if not frame.pbc.any() and getattr(frame, label) is not None:
-            groups.setdefault(frame.numbers.tobytes(), []).append(frame)
-    return groups
-
-
-def _center_of_mass(frame: Frame) -> FloatArray:
-    masses = atomic_masses[frame.numbers]
-    center: FloatArray = masses @ frame.positions / masses.sum()
-    return center
-
-
-def _formula(numbers: bytes) -> str:
-    atoms = np.frombuffer(numbers, dtype=np.int64)
-    symbols, counts = np.unique([chemical_symbols[z] for z in atoms], return_counts=True)
-    return "".join(f"{s}{n if n > 1 else ''}" for s, n in zip(symbols, counts, strict=True))
+    return [n for n, v in values if abs(v - median) > limit * deviation]

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from painn_ase.errors import SpecError
 from painn_ase.spec import NetworkSpec, from_dict, to_dict
 from painn_ase.toml import read_toml
-from painn_ase.training.readers import KeysSpec, UnitsSpec
+from painn_ase.training.file_spec import KeysSpec, UnitsSpec
 
 __all__ = [
     "DataSpec",
@@ -55,6 +55,8 @@ class DataSpec:
         A stored ``split.json`` to use instead.
     reference_energies : dict
         Element symbol → energy of the free atom, eV; empty for least squares.
+    accept_warnings : bool
+        Train although the checks of `painn-ase data` warn of something.
     """
 
     path: str
@@ -66,6 +68,7 @@ class DataSpec:
     split_seed: int = 0
     split_file: str | None = None
     reference_energies: dict[str, Any] = field(default_factory=dict)
+    accept_warnings: bool = False
 
 
 #: Kind of network → what its training takes where the configuration is silent, other than the
@@ -253,7 +256,7 @@ class RuntimeSpec:
     threads : int or None
         CPU threads of each process; None leaves torch's setting.
     progress : bool
-        Show the progress bar.
+        Show a progress bar on a terminal, plain lines in a log.
     tensorboard : bool
         Write TensorBoard's log beside the CSV one.
     """

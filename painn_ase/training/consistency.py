@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from ase.data import atomic_masses
 from scipy.spatial import cKDTree
 
 from painn_ase.training.frames import FloatArray, Frame
+from painn_ase.units import sqrt_ev_per_angstrom2_amu_to_invcm
 
-__all__ = ["EnergyForceFit", "fit_energy_forces"]
+__all__ = ["EnergyForceFit", "fit_energy_forces", "vibrational_frequency"]
 
 #: Largest step between two frames compared, Å RMS per atom.
 _LARGEST_STEP = 0.5
@@ -70,6 +72,37 @@ def fit_energy_forces(frames: Sequence[Frame]) -> EnergyForceFit | None:
     return EnergyForceFit(slope, correlation, len(closest))
 
 
+def vibrational_frequency(frames: Sequence[Frame]) -> float | None:
+    """Root mean square frequency in cm⁻¹ that forces and masses imply; None without close pairs.
+
+    For frames of harmonic motion in equilibrium Σ|ΔF|²/m over −ΣΔF·Δr is the mean of ω² over all
+    modes; for any displacement it lies within the range of the ω².
+    """
+    groups: dict[bytes, list[Frame]] = {}
+    for frame in frames:
+        if frame.forces is not None and frame.n_atoms > 1:
+            groups.setdefault(frame.numbers.tobytes(), []).append(frame)
+    found: list[tuple[float, float, float]] = []
+    for group in groups.values():
+        masses = atomic_masses[group[0].numbers][:, None]
+        for first, second in _candidate_pairs(group):
+            aligned = _aligned(first, second)
+            if aligned is None or first.forces is None:
+                continue
+            step, change = aligned[0] - first.positions, aligned[1] - first.forces
+            size = float(np.sqrt(np.mean(np.sum(step**2, axis=1))))
+            if 1e-6 < size < _LARGEST_STEP:
+                found.append(
+                    (size, float(np.sum(change**2 / masses)), -float(np.sum(change * step)))
+                )
+    found.sort()
+    closest = np.array(found[: max(len(found) // 4, 10)])
+    if len(closest) < 3 or closest[:, 2].sum() <= 0:
+        return None
+    squared = float(closest[:, 1].sum() / closest[:, 2].sum())
+    return math.sqrt(squared) * sqrt_ev_per_angstrom2_amu_to_invcm
+
+
 def _work_and_difference(first: Frame, second: Frame) -> tuple[float, float, float] | None:
     """RMS step in Å, work along it and energy difference in eV; None if not comparable."""
     aligned = _aligned(first, second)
@@ -85,6 +118,8 @@ def _work_and_difference(first: Frame, second: Frame) -> tuple[float, float, flo
 def _candidate_pairs(group: Sequence[Frame]) -> Iterator[tuple[Frame, Frame]]:
     """Successive frames, and each frame with the one of most similar interatomic distances."""
     chosen = list(group[:_MOST_COMPARED])
+    if chosen[0].n_atoms < 2:
+        return
     yield from itertools.pairwise(chosen)
     if len(chosen) < 3 or chosen[0].n_atoms > 40 or any(f.pbc.any() for f in chosen):
         return

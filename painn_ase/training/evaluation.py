@@ -105,8 +105,6 @@ def compare(
     """
     if labels is None:
         able = [name for name in LABELS if name in potential.properties]
-        if not all(f.pbc.all() for f in frames):
-            able = [name for name in able if name != "stress"]
         labels = [n for n in able if any(getattr(f, n) is not None for f in frames)]
     if not frames or not labels:
         raise DataError("there are no labelled frames this model could be compared with.")

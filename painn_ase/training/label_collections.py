@@ -298,9 +298,10 @@ def _database(path: Path, keys: Mapping[str, str]) -> Collection | None:
         with connect(str(path)) as database:
             units = dict(database.metadata.get("_property_unit_dict") or {})
             distance = database.metadata.get("_distance_unit")
-            if not units or distance is None:
+            if not units:
                 return None
-            length = unit_factor(str(distance), "positions")
+            # Å is what ASE keeps in a database unless somebody says otherwise.
+            length = unit_factor(str(distance or "Angstrom"), "positions")
             names = _database_names(path, units, keys)
             factors = {label: unit_factor(str(units[n]), label) for label, n in names.items()}
             records = [

@@ -180,13 +180,13 @@ class PotentialModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean loss; stop with an error if it is not finite."""
-        mean = self._mean_loss()
+        mean = self.mean_loss()
         self._train_sum.clear()
         self.log("train_loss", mean, sync_dist=True, batch_size=1)
         rate = self.learning_rate_at(max(self.trainer.global_step - 1, 0))
         self.log("learning_rate", rate, batch_size=1)
 
-    def _mean_loss(self) -> Tensor:
+    def mean_loss(self) -> Tensor:
         """Mean loss of the epoch so far, an error if it is not finite."""
         mean = torch.stack(self._train_sum).mean() if self._train_sum else torch.tensor(0.0)
         if not math.isfinite(float(mean)):
@@ -201,7 +201,7 @@ class PotentialModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation; do not go on to write a model that has diverged."""
-        self._mean_loss()
+        self.mean_loss()
         self._sums, self._n_validated = {}, 0
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -9,44 +9,24 @@ never altered by constraints.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.db import connect
 from ase.io import iread
 
-from painn_ase import units as u
 from painn_ase.errors import DataError
+from painn_ase.graph.charge import CHARGE_KEYS
+from painn_ase.training.file_spec import ORDERS, KeysSpec, UnitsSpec
 from painn_ase.training.frames import LABELS, FloatArray, Frame
 from painn_ase.training.label_collections import is_deepmd_folder, read_collection
 from painn_ase.trajectory.frames import check_atom_counts
 
-__all__ = ["FrameFile", "KeysSpec", "UnitsSpec", "read_file", "read_frames"]
-
-_ENERGY = {
-    "eV": 1.0,
-    "kcal/mol": u.kcal_per_mol_to_ev,
-    "kJ/mol": u.kj_per_mol_to_ev,
-    "Hartree": u.hartree_to_ev,
-}
-_LENGTH = {"Angstrom": 1.0, "Bohr": u.bohr_to_angstrom}
-_DIPOLE = {"e*Angstrom": 1.0, "Debye": u.debye_to_e_angstrom, "a.u.": u.e_bohr_to_e_angstrom}
-_POLARIZABILITY = {
-    "e^2*Angstrom^2/eV": 1.0,
-    "Angstrom^3": u.angstrom3_to_e2_angstrom2_per_ev,
-    "a.u.": u.bohr3_to_e2_angstrom2_per_ev,
-}
-_STRESS = {"eV/Angstrom^3": 1.0, "GPa": 1.0 / u.ev_per_angstrom3_to_gpa}
-_FORCE = {
-    "eV/Angstrom": 1.0,
-    "kcal/mol/Angstrom": u.kcal_per_mol_to_ev,
-    "Hartree/Bohr": u.hartree_to_ev / u.bohr_to_angstrom,
-    "Hartree/Angstrom": u.hartree_to_ev,
-}
+__all__ = ["FrameFile", "read_file", "read_frames"]
 
 #: Names under which files of the MD17 family and its relatives keep things, the first found wins.
 _NPZ_NAMES = {
@@ -57,88 +37,9 @@ _NPZ_NAMES = {
     "stress": ("stress",),
     "dipole": ("dipole", "dipoles", "D"),
     "polarizability": ("polarizability", "polarizabilities"),
-    "charge": ("charge", "total_charge", "Q"),
+    "charge": (*CHARGE_KEYS, "Q"),
     "cell": ("cell", "lattice"),
 }
-
-
-@dataclass(frozen=True)
-class KeysSpec:
-    """Under which key the file keeps each label; None for the format's usual name.
-
-    Attributes
-    ----------
-    energy, forces, stress, dipole, polarizability, charge : str or None
-        A key that is named here must exist in at least one frame.
-    positions, numbers : str or None
-        For ``.npz`` files only.
-    """
-
-    energy: str | None = None
-    forces: str | None = None
-    stress: str | None = None
-    dipole: str | None = None
-    polarizability: str | None = None
-    charge: str | None = None
-    positions: str | None = None
-    numbers: str | None = None
-
-
-@dataclass(frozen=True)
-class UnitsSpec:
-    """The units of the file.
-
-    Attributes
-    ----------
-    energy, length, dipole : str
-    forces, stress : str or None
-        None for the file's energy unit per length and per volume.
-    polarizability : str or None
-        Has no default: files disagree by a factor of 14.4, so a file with polarizabilities needs
-        it stated.
-    """
-
-    energy: Literal["eV", "kcal/mol", "kJ/mol", "Hartree"] = "eV"
-    length: Literal["Angstrom", "Bohr"] = "Angstrom"
-    forces: (
-        Literal["eV/Angstrom", "kcal/mol/Angstrom", "Hartree/Bohr", "Hartree/Angstrom"] | None
-    ) = None
-    stress: Literal["eV/Angstrom^3", "GPa"] | None = None
-    dipole: Literal["e*Angstrom", "Debye", "a.u."] = "e*Angstrom"
-    polarizability: Literal["Angstrom^3", "a.u.", "e^2*Angstrom^2/eV"] | None = None
-
-    def factor(self, label: str) -> float:
-        """What a value of `label` in the file is multiplied with to reach the package's unit.
-
-        Raises
-        ------
-        DataError
-            For a polarizability whose unit was not stated.
-        """
-        energy, length = _ENERGY[self.energy], _LENGTH[self.length]
-        if label == "forces":
-            return _FORCE[self.forces] if self.forces else energy / length
-        if label == "stress":
-            return _STRESS[self.stress] if self.stress else energy / length**3
-        if label == "dipole":
-            return _DIPOLE[self.dipole]
-        if label == "polarizability":
-            if self.polarizability is None:
-                raise DataError(
-                    "the file has polarizabilities but their unit is not stated; set "
-                    "[data.units] polarizability to one of "
-                    f"{', '.join(map(repr, _POLARIZABILITY))}."
-                )
-            return _POLARIZABILITY[self.polarizability]
-        return {"energy": energy, "length": length, "charge": 1.0}[label]
-
-    def name_of(self, label: str) -> str:
-        """The file's unit of `label`; "?" for a polarizability whose unit is not stated."""
-        composed = {
-            "forces": f"{self.energy}/{self.length}",
-            "stress": f"{self.energy}/{self.length}^3",
-        }
-        return str(getattr(self, label) or composed.get(label, "?"))
 
 
 @dataclass(frozen=True)
@@ -151,7 +52,7 @@ class _Record:
 
 @dataclass(frozen=True)
 class FrameFile:
-    """Labelled frames with what the file calls their labels.
+    """Labelled frames with what the file calls their labels, and how it was read.
 
     Attributes
     ----------
@@ -160,11 +61,23 @@ class FrameFile:
         Label → the key it was found under.
     unread : tuple of str
         Keys of the file that were not read as anything.
+    units : UnitsSpec
+        Those asked for, completed by what the file states.
+    assumed : dict
+        Quantity → unit that nobody states and that was assumed as asked for.
+    without_volume : int
+        Frames whose stress was left out, because they are not periodic in all directions.
+    virial_key : str or None
+        The key the stress was made from, where that is a virial.
     """
 
     frames: list[Frame]
     keys: dict[str, str]
     unread: tuple[str, ...]
+    units: UnitsSpec
+    assumed: Mapping[str, str]
+    without_volume: int
+    virial_key: str | None
 
 
 def read_frames(
@@ -192,7 +105,8 @@ def read_frames(
     ------
     DataError
         For a file that is missing, empty or unreadable, a key that no frame has (the message lists
-        those there are), a wrong shape, or a value that is not finite.
+        those there are), a wrong shape, a value that is not finite, or a unit that nobody states
+        and that has no usual value.
     """
     return read_file(path, keys, units, labels).frames
 
@@ -202,8 +116,14 @@ def read_file(
     keys: KeysSpec | None = None,
     units: UnitsSpec | None = None,
     labels: Sequence[str] = LABELS,
+    *,
+    assumed: Mapping[str, str] | None = None,
 ) -> FrameFile:
-    """As :func:`read_frames`, with the keys that the labels were found under."""
+    """As :func:`read_frames`, with how the file was read.
+
+    `assumed` are units of last resort for what would be refused otherwise: the energy of an
+    archive, a polarizability.
+    """
     path, keys, units = Path(path), keys or KeysSpec(), units or UnitsSpec()
     if unknown := sorted(set(labels) - set(LABELS)):
         raise DataError(f"unknown label(s) {', '.join(unknown)}; allowed are {', '.join(LABELS)}.")
@@ -213,15 +133,44 @@ def read_file(
     if not records:
         raise DataError(f"{path} holds no frames.")
     _check_named_keys(path, keys, records)
-    frames = [_frame(f"{path.name}[{n}]", r, keys, units, labels) for n, r in enumerate(records)]
+    guesses = {
+        quantity: unit
+        for quantity, unit in (assumed or {}).items()
+        if getattr(units, quantity) is None
+        and (quantity != "energy" or (path.suffix == ".npz" and units.forces is None))
+    }
+    units = units.completed(guesses)
+    found = [_frame(f"{path.name}[{n}]", r, keys, units, labels) for n, r in enumerate(records)]
+    frames = [frame for frame, _ in found]
     present = set(_npz_members(path)) if path.suffix == ".npz" else _present(records)
-    used = {what: _found_under(what, path, keys, present) for what in _NPZ_NAMES}
-    found = {name for frame in frames for name in frame.labels}
+    used = {what: _found_under(what, path, keys, present) for what in (*_NPZ_NAMES, "virial")}
+    names = {name for frame in frames for name in frame.labels}
+    _check_unit_of_archive(path, units, names)
+    if used["virial"] is not None:
+        used["stress"] = used["virial"]
+    derived = {"energy": names & {"energy", "forces"}, "polarizability": names & {"polarizability"}}
+    if any(frame.charge for frame in frames):
+        names.add("charge")
     return FrameFile(
         frames,
-        {name: key for name, key in used.items() if key is not None and name in found},
+        {name: key for name, key in used.items() if key is not None and name in names},
         tuple(sorted(present - set(used.values()))),
+        units,
+        {quantity: unit for quantity, unit in guesses.items() if derived[quantity]},
+        sum(left_out for _, left_out in found),
+        used["virial"],
     )
+
+
+def _check_unit_of_archive(path: Path, units: UnitsSpec, names: Collection[str]) -> None:
+    """Ask for the unit of energy of an archive: a guess would be wrong by 23 for MD17's."""
+    stated = units.energy or (units.forces and "energy" not in names)
+    if path.suffix == ".npz" and not stated and set(names) & {"energy", "forces"}:
+        raise DataError(
+            f"{path} does not say its unit of energy. MD17 and rMD17 archives usually hold "
+            'kcal/mol, others eV: set [data.units] energy = "kcal/mol" (or "eV", "Hartree"), or '
+            "--unit energy=kcal/mol."
+        )
 
 
 def _present(records: Sequence[_Record]) -> set[str]:
@@ -231,9 +180,18 @@ def _present(records: Sequence[_Record]) -> set[str]:
 
 def _found_under(what: str, path: Path, keys: KeysSpec, present: set[str]) -> str | None:
     """The key of the file that `what` is read from."""
-    usual = _NPZ_NAMES[what] if path.suffix == ".npz" else (what,)
+    usual = _usual_names(what, path)
     named = getattr(keys, what, None)
     return next((name for name in ((named,) if named else usual) if name in present), None)
+
+
+def _usual_names(what: str, path: Path) -> tuple[str, ...]:
+    """Where `what` is looked for if no key is named; a virial nowhere."""
+    if what == "virial":
+        return ()
+    if path.suffix == ".npz":
+        return _NPZ_NAMES[what]
+    return CHARGE_KEYS if what == "charge" else (what,)
 
 
 def _npz_members(path: Path) -> list[str]:
@@ -375,45 +333,74 @@ def _check_named_keys(path: Path, keys: KeysSpec, records: Sequence[_Record]) ->
 
 def _frame(
     source: str, record: _Record, keys: KeysSpec, units: UnitsSpec, labels: Sequence[str]
-) -> Frame:
-    """`record` with its labels converted and checked."""
-    atoms, npz = record.atoms, "charge" in record.values and ".npz" in source
-    length = units.factor("length")
-    found: dict[str, FloatArray] = {}
-    for name in labels:
-        key = name if ".npz" in source else (getattr(keys, name) or name)
-        raw = record.values.get(key)
-        if raw is not None:
-            found[name] = _label(source, name, key, raw, len(atoms)) * units.factor(name)
-    charge_key = "charge" if npz else (keys.charge or "charge")
-    charge = _label(source, "charge", charge_key, record.values.get(charge_key, 0.0), len(atoms))
-    positions = np.asarray(atoms.positions, dtype=np.float64) * length
+) -> tuple[Frame, bool]:
+    """`record` with its labels converted and checked, and whether its stress was left out."""
+    atoms, from_npz = record.atoms, ".npz" in source
     if len(atoms) == 0:
         raise DataError(f"{source} has no atoms.")
-    if not np.isfinite(positions).all() or not np.isfinite(atoms.cell.array).all():
+    length = units.factor("length")
+    positions = np.asarray(atoms.positions, dtype=np.float64) * length
+    cell = np.asarray(atoms.cell.array, dtype=np.float64) * length
+    if not np.isfinite(positions).all() or not np.isfinite(cell).all():
         raise DataError(f"{source}: positions or cell are not finite; remove or repair the frame.")
-    return Frame(
+    found: dict[str, FloatArray] = {}
+    for name in labels:
+        key = name if from_npz else (getattr(keys, name) or name)
+        raw = record.values.get(key)
+        if raw is not None:
+            label = _label(source, name, key, raw, len(atoms), units.order)
+            found[name] = label * units.factor(name)
+    periodic = bool(atoms.pbc.all()) and abs(np.linalg.det(cell)) > 0
+    if "stress" in labels and periodic and keys.virial in record.values:
+        virial = _label(
+            source, "stress", str(keys.virial), record.values[str(keys.virial)], len(atoms),
+            units.order,
+        )  # fmt: skip
+        found["stress"] = -virial * units.factor("virial") / abs(float(np.linalg.det(cell)))
+    # The stress of a molecule or a slab in its vacuum belongs to no volume.
+    left_out = "stress" in found and not periodic
+    frame = Frame(
         numbers=np.asarray(atoms.numbers, dtype=np.int64),
         positions=positions,
-        cell=np.asarray(atoms.cell.array, dtype=np.float64) * length,
+        cell=cell,
         pbc=np.asarray(atoms.pbc, dtype=np.bool_),
-        charge=float(charge),
+        charge=_charge(source, record, keys, from_npz),
         energy=float(found["energy"]) if "energy" in found else None,
         forces=found.get("forces"),
-        stress=found.get("stress"),
+        stress=None if left_out else found.get("stress"),
         dipole=found.get("dipole"),
         polarizability=found.get("polarizability"),
         source=source,
     )
+    return frame, left_out
 
 
-def _label(source: str, name: str, key: str, raw: Any, n_atoms: int) -> FloatArray:
+def _charge(source: str, record: _Record, keys: KeysSpec, from_npz: bool) -> float:
+    """The total charge that the frame states, 0 if it does not."""
+    named = None if from_npz else keys.charge
+    names = (named,) if named else CHARGE_KEYS
+    charges = {
+        name: float(_label(source, "charge", name, record.values[name], len(record.atoms)))
+        for name in names
+        if name in record.values
+    }
+    if len(set(charges.values())) > 1:
+        raise DataError(
+            f"{source} states two total charges, {charges}; name the right one with [data.keys] "
+            "charge, or --key charge=…"
+        )
+    return next(iter(charges.values()), 0.0)
+
+
+def _label(
+    source: str, name: str, key: str, raw: Any, n_atoms: int, order: str = "voigt"
+) -> FloatArray:
     """A raw value as a finite array of its label's shape."""
     try:
         value = np.asarray(raw, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{source}: {key!r} is not numeric: {error}") from error
-    shaped = _shaped(name, value, n_atoms)
+    shaped = _shaped(name, value, n_atoms, order)
     if shaped is None:
         raise DataError(
             f"{source}: {key!r} has shape {value.shape}, which is no {name} of {n_atoms} atoms."
@@ -425,7 +412,7 @@ def _label(source: str, name: str, key: str, raw: Any, n_atoms: int) -> FloatArr
     return shaped
 
 
-def _shaped(name: str, value: FloatArray, n_atoms: int) -> FloatArray | None:
+def _shaped(name: str, value: FloatArray, n_atoms: int, order: str) -> FloatArray | None:
     """`value` in the label's own shape, or None where it does not fit."""
     if name in ("energy", "charge"):
         return value.reshape(()) if value.size == 1 else None
@@ -433,6 +420,7 @@ def _shaped(name: str, value: FloatArray, n_atoms: int) -> FloatArray | None:
         return value.reshape(n_atoms, 3) if value.shape in ((n_atoms, 3), (3 * n_atoms,)) else None
     if name == "dipole":
         return value.reshape(3) if value.size == 3 else None
-    if value.size == 6:  # Voigt order of ASE: xx yy zz yz xz xy
-        return value.reshape(6)[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3)
+    if value.size == 6:
+        voigt = value.reshape(6)[list(ORDERS[order])]  # xx yy zz yz xz xy
+        return voigt[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3)
     return value.reshape(3, 3) if value.size == 9 else None

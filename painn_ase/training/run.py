@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import inspect
 import json
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +26,12 @@ from painn_ase.replacing import write_text
 from painn_ase.spec import ModelSpec
 from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import TrainConfig
+from painn_ase.training.data_report import DataReport, inspect_file
 from painn_ase.training.distances import formulas, smallest_distances
 from painn_ase.training.evaluation import compare, errors_of, write_errors
-from painn_ase.training.frames import Frame, frames_hash
+from painn_ase.training.frames import LABELS, Frame, frames_hash
 from painn_ase.training.loss import WeightedLoss
 from painn_ase.training.padding import choose_sizes
-from painn_ase.training.readers import read_frames
 from painn_ase.training.report import plot_report
 from painn_ase.training.splits import Split, build_split, write_split
 from painn_ase.training.statistics import (
@@ -50,8 +52,14 @@ _COMPILE_FROM_STEPS = 8000
 _LARGEST_SPLIT_IN_FILE = 20_000
 
 
-def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Train as `config` says.
+def train(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    tell: Callable[[DataReport], None] | None = None,
+) -> Path:
+    """Train as `config` says, after the checks of `painn-ase data` have found the labels in order.
 
     Parameters
     ----------
@@ -61,6 +69,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         number of epochs may differ, to lengthen a run or cut it short.
     overwrite : bool
         Start anew where there already is a run.
+    tell : callable, optional
+        Receives what the data are and how they were read, before anything is trained.
 
     Returns
     -------
@@ -70,7 +80,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     Raises
     ------
     DataError
-        For unusable data, or a folder that already holds a run.
+        For unusable data, a warning of the checks that ``[data] accept_warnings`` does not accept,
+        or a folder that already holds a run.
     ModelFileError
         For a checkpoint of other code, configuration or data.
     NonFiniteError
@@ -79,7 +90,13 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         Without the extra ``train``.
     """
     _require_lightning()
-    frames = read_frames(config.data.path, config.data.keys, config.data.units)
+    report = _inspect(config)
+    if tell is not None and os.environ.get("LOCAL_RANK", "0") == "0":
+        tell(report)
+    # A run that goes on was accepted when it began.
+    if report.warnings and not (config.data.accept_warnings or resume):
+        raise DataError(_refusal(report))
+    frames = report.source.frames
     split = build_split(len(frames), config.data)
     if config.n_models == 1:
         return _Run(config, frames, split, config.folder).fit(resume, overwrite)
@@ -87,6 +104,23 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         one = config.replace(name=f"{config.name}_{member}", seed=config.seed + member, n_models=1)
         _Run(one, frames, split, config.folder / f"member_{member}").fit(resume, overwrite)
     return config.folder
+
+
+def _inspect(config: TrainConfig) -> DataReport:
+    """The data, read and checked."""
+    data = config.data
+    wanted = [name for name in LABELS if getattr(config.loss, name) > 0]
+    return inspect_file(data.path, data.keys, data.units, wanted=wanted)
+
+
+def _refusal(report: DataReport) -> str:
+    """What to do about warnings."""
+    listed = "\n".join(f"  {f.check}: {f.message}" for f in report.warnings)
+    return (
+        f"the labels in {report.path} deserve a warning:\n{listed}\nMend the data or say in the "
+        "configuration what they are; or train on them as they are with --accept-warnings, or "
+        "accept_warnings = true in [data]."
+    )
 
 
 def evaluate(
@@ -152,6 +186,7 @@ class _Run:
         settings["schedule"].pop("epochs")  # a run may be lengthened or cut short
         settings["data"].pop("path")
         settings["data"].pop("split_file")
+        settings["data"].pop("accept_warnings")
         text = json.dumps([settings, self.split.train, self.split.validation], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         # Other versions round otherwise, or mean something else by the same settings.
@@ -286,6 +321,7 @@ class _Run:
         from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
         from painn_ase.training.module import AveragedWeights, BestModel, WholeCheckpoints
+        from painn_ase.training.progress import PlainLines
 
         runtime, schedule = self.config.runtime, self.config.schedule
         optimizer = self.config.optimizer
@@ -309,6 +345,9 @@ class _Run:
         loggers: list[Any] = [CSVLogger(self.folder, name="log", flush_logs_every_n_steps=1)]
         if runtime.tensorboard:
             loggers.append(TensorBoardLogger(self.folder, name="tensorboard"))
+        has_terminal = sys.stdout.isatty()
+        if runtime.progress and not has_terminal:
+            callbacks.append(PlainLines(functools.partial(print, flush=True)))
         parallel = runtime.devices > 1
         return Trainer(
             accelerator=runtime.accelerator,
@@ -325,7 +364,7 @@ class _Run:
             num_sanity_val_steps=0,
             inference_mode=False,
             use_distributed_sampler=False,
-            enable_progress_bar=runtime.progress,
+            enable_progress_bar=runtime.progress and has_terminal,
             enable_model_summary=False,
         )
 

@@ -447,9 +447,9 @@ def _label_collections(folder: Path) -> list[Path]:
 
 
 def _read_labels(path: Path) -> object:
-    from painn_ase.training.readers import UnitsSpec, read_frames
+    from painn_ase.training import UnitsSpec, read_frames
 
-    return read_frames(path, units=UnitsSpec(polarizability="Angstrom^3"))
+    return read_frames(path, units=UnitsSpec(energy="eV", polarizability="Angstrom^3"))
 
 
 def _states(folder: Path) -> list[Path]:

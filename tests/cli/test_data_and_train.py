@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from terminal import words
 from typer.testing import CliRunner
 
 from painn_ase.cli import app
-from painn_ase.errors import SpecError
+from painn_ase.errors import DataError, SpecError
 
 WATER = Path(__file__).parents[2] / "model_recipes" / "data" / "water.extxyz"
 
@@ -82,6 +84,73 @@ def test_wrong_options_are_named() -> None:
     result = CliRunner().invoke(app, ["data", str(WATER), "--unit", "energy=calories"])
     assert isinstance(result.exception, SpecError)
     assert "kcal/mol" in str(result.exception)
+
+
+def train_file(folder: Path, data: Path, more: str = "") -> list[str]:
+    """A configuration for a run of seconds, and the words that start it."""
+    (folder / "c.toml").write_text(
+        f'name = "w"\n[data]\npath = "{data}"\n{more}\n'
+        "[network]\nn_features = 8\nn_interactions = 1\nn_rbf = 6\n"
+        '[runtime]\naccelerator = "cpu"\n[schedule]\nepochs = 2\n',
+        encoding="utf-8",
+    )
+    return ["train", str(folder / "c.toml"), "-o", str(folder / "run")]
+
+
+def few_with_other_names(path: Path) -> Path:
+    """REF_forces beside energy: a file that looks as if it were read."""
+    images = read(WATER, index=":40")
+    for atoms in images:
+        atoms.arrays["REF_forces"] = atoms.get_forces()
+        atoms.info = {"free_energy": atoms.get_potential_energy(), "source": "test"}
+        atoms.calc = SinglePointCalculator(atoms, energy=atoms.info["free_energy"])
+    write(path, images)
+    return path
+
+
+def test_train_stops_at_a_key_that_looks_like_a_label_and_was_not_read(tmp_path: Path) -> None:
+    words_ = train_file(tmp_path, few_with_other_names(tmp_path / "few.extxyz"))
+    result = CliRunner().invoke(app, words_)
+    assert isinstance(result.exception, DataError)
+    assert "'REF_forces' was not read" in str(result.exception)
+    assert "--accept-warnings" in str(result.exception)
+    shown = words(result.output)
+    assert "energy eV 40" in shown
+    assert "not read: REF_forces, free_energy, source" in shown
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec.*")
+@pytest.mark.parametrize("told", ["flag", "key", "named"])
+def test_train_goes_on_where_it_is_told_to(tmp_path: Path, told: str) -> None:
+    data = few_with_other_names(tmp_path / "few.extxyz")
+    more = {"key": "accept_warnings = true", "named": '[data.keys]\nforces = "REF_forces"'}
+    words_ = train_file(tmp_path, data, more.get(told, ""))
+    result = CliRunner().invoke(app, [*words_, *(["--accept-warnings"] * (told == "flag"))])
+    assert result.exit_code == 0, (result.output, result.exception)
+    shown = words(result.output)
+    assert ("forces REF_forces, eV/Å 40" in shown) is (told == "named")
+    assert "epoch 1 of 2" in shown  # plain lines where there is no terminal
+    assert "epoch 2 of 2" in shown
+
+
+def test_an_archive_is_shown_with_a_warning_and_not_trained_on(tmp_path: Path) -> None:
+    images = read(WATER, index=":40")
+    np.savez(
+        tmp_path / "md.npz",
+        R=np.array([a.positions for a in images]),
+        z=images[0].numbers,
+        E=np.array([a.get_potential_energy() for a in images]) * 23.0605,
+        F=np.array([a.get_forces() for a in images]) * 23.0605,
+    )
+    shown = CliRunner().invoke(app, ["data", str(tmp_path / "md.npz")])
+    assert shown.exit_code == 2
+    assert "MD17 and rMD17 archives usually hold kcal/mol" in words(shown.output)
+    assert "warning size of forces" in words(shown.output)
+    result = CliRunner().invoke(app, train_file(tmp_path, tmp_path / "md.npz"))
+    assert "kcal/mol" in str(result.exception)
+    stated = ["data", str(tmp_path / "md.npz"), "--unit", "energy=kcal/mol"]
+    assert "warning" not in words(CliRunner().invoke(app, stated).output)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec.*")

@@ -81,10 +81,12 @@ def write_frames(path: Path, frames: list[Frame]) -> Path:
     return path
 
 
-def small_config(data: Path, output: Path, **schedule: int) -> TrainConfig:
+def small_config(
+    data: Path, output: Path, *, accept_warnings: bool = False, **schedule: int
+) -> TrainConfig:
     return TrainConfig(
         name="springs",
-        data=DataSpec(str(data)),
+        data=DataSpec(str(data), accept_warnings=accept_warnings),
         network=SMALL,
         optimizer=OptimizerSpec(batch_size=8, learning_rate=3e-3, ema_decay=0.9),
         schedule=ScheduleSpec(

@@ -7,15 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
 
 from painn_ase.errors import DataError
 from painn_ase.training import Frame, check_frames, label_table, read_frames
+from painn_ase.training.check_units import ATOMIC_ENERGIES
 from painn_ase.training.consistency import fit_energy_forces
+from painn_ase.training.file_spec import ORDERS
 from painn_ase.units import (
     angstrom3_to_e2_angstrom2_per_ev,
+    bohr_to_angstrom,
     debye_to_e_angstrom,
+    ev_per_angstrom3_to_gpa,
     hartree_to_ev,
     kcal_per_mol_to_ev,
+    kj_per_mol_to_ev,
 )
 
 ETHANOL = Path(__file__).parents[2] / "model_recipes" / "data" / "ethanol.extxyz"
@@ -64,6 +71,172 @@ def test_few_frames_far_apart_raise_no_false_alarm_and_still_show_a_wrong_unit()
     assert abs(fit_energy_forces(frames).slope - 1) > 0.05
     bohr = warnings_of(scaled(frames, forces=1 / 0.529177))
     assert "disagree" in bohr["energy against forces"]
+
+
+@pytest.mark.parametrize("data", ["ethanol", "water"])
+@pytest.mark.parametrize(
+    ("factor", "named"),
+    [
+        (1 / kcal_per_mol_to_ev, "kcal/mol"),
+        (1 / kj_per_mol_to_ev, "kJ/mol"),
+        (1 / hartree_to_ev, "Hartree"),
+    ],
+)
+def test_energies_and_forces_in_one_wrong_unit_are_flagged(
+    data: str, factor: float, named: str, water_frames: list[Frame]
+) -> None:
+    """They are consistent with each other; water's are relative, so that only the forces tell."""
+    ethanol = read_frames(ETHANOL, labels=("energy", "forces"))[:200] if data == "ethanol" else []
+    frames = ethanol or water_frames[:200]
+    assert "size of forces" not in warnings_of(frames)
+    found = warnings_of(scaled(frames, energy=factor, forces=factor))
+    assert "energy against forces" not in found
+    assert named in found["size of forces"]
+    if data == "ethanol":
+        assert f"as for {named} read as eV" in found["size of energies"]
+
+
+def test_the_table_of_atomic_energies_is_smooth_in_the_atomic_number() -> None:
+    """Thomas–Fermi: E ≈ 0.7687 Z^(7/3) Eh to leading order, with corrections in Z² and Z^(5/3).
+
+    A misprinted digit would stand out: Scott's and Schwinger's terms leave less than 1 %.
+    """
+    z = np.arange(6, len(ATOMIC_ENERGIES) + 1)
+    expected = 0.768745 * z ** (7 / 3) - 0.5 * z**2 + 0.269900 * z ** (5 / 3)
+    ratio = np.array(ATOMIC_ENERGIES)[5:] / expected
+    assert np.abs(ratio - 1).max() < 0.012
+    assert np.abs(np.diff(ratio, 2)).max() < 0.004
+
+
+@pytest.mark.parametrize(
+    ("factor", "named"),
+    [(1 / debye_to_e_angstrom, "Debye"), (1 / bohr_to_angstrom, "a.u."), (-1.0, "sign")],
+)
+@pytest.mark.parametrize("data", ["ethanol", "water"])
+def test_dipoles_of_another_unit_or_sign_are_flagged(
+    data: str, factor: float, named: str, water_frames: list[Frame]
+) -> None:
+    ethanol = read_frames(ETHANOL, labels=("dipole",))[:200] if data == "ethanol" else []
+    frames = ethanol or water_frames[:200]
+    assert not {"dipole", "size of dipoles"} & set(warnings_of(frames))
+    assert named in warnings_of(scaled(frames, dipole=factor))["size of dipoles"]
+
+
+def test_displaced_atoms_are_no_shift_of_the_molecule() -> None:
+    """Fluctuating charges of water about one place: neutral, however far each atom is moved."""
+    rng = np.random.default_rng(0)
+    at_rest = molecule("H2O")
+    frames = []
+    for _ in range(60):
+        positions = at_rest.positions + 0.06 * rng.normal(size=(3, 3))
+        bonds = positions[1:] - positions[0]
+        charges = 0.33 + 0.2 * (np.linalg.norm(bonds, axis=1) - 0.97)
+        frames.append(
+            Frame(
+                numbers=at_rest.numbers.astype(np.int64),
+                positions=positions,
+                cell=np.zeros((3, 3)),
+                pbc=np.zeros(3, dtype=bool),
+                dipole=charges @ bonds,
+            )
+        )
+    assert "dipole under shift" not in warnings_of(frames)
+    ions = [replace(f, dipole=f.dipole - 0.5 * f.positions[0]) for f in frames]
+    assert "dipole under shift" in warnings_of(ions)
+
+
+def test_dipoles_of_cells_are_said_to_be_unchecked(spring_frames: list[Frame]) -> None:
+    boxed = [replace(f, cell=12.0 * np.eye(3), pbc=np.ones(3, dtype=bool)) for f in spring_frames]
+    notes = [f.message for f in check_frames(boxed) if f.check == "dipole"]
+    assert "not checked" in notes[0]
+
+
+def copper(n: int, strain: float, rattle: float) -> list[Frame]:
+    """Crystals under random strains (rotations too) with random displacements, by EMT."""
+    rng = np.random.default_rng(1)
+    frames = []
+    for _ in range(n):
+        atoms = bulk("Cu", cubic=True) * (2, 1, 1)
+        atoms.set_cell(
+            atoms.cell @ (np.eye(3) + strain * rng.normal(size=(3, 3))), scale_atoms=True
+        )
+        atoms.positions += rattle * rng.normal(size=atoms.positions.shape)
+        atoms.calc = EMT()
+        frames.append(
+            Frame(
+                numbers=atoms.numbers.astype(np.int64),
+                positions=atoms.positions,
+                cell=atoms.cell.array,
+                pbc=atoms.pbc,
+                energy=atoms.get_potential_energy(),
+                forces=atoms.get_forces(),
+                stress=atoms.get_stress(voigt=False),
+            )
+        )
+    return frames
+
+
+@pytest.fixture(scope="module", params=["strained", "fixed cell"])
+def crystals(request: pytest.FixtureRequest) -> list[Frame]:
+    """Cells that are strained, and one cell with moving atoms: each has a relation of its own."""
+    return copper(24, 0.005, 0.01) if request.param == "strained" else copper(24, 0.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("factor", "named"),
+    [
+        (-1.0, "the sign is reversed"),
+        (ev_per_angstrom3_to_gpa, "GPa read as eV/Å^3 (factor"),
+        (10 * ev_per_angstrom3_to_gpa, "kbar read as eV/Å^3 (factor"),
+        (-10 * ev_per_angstrom3_to_gpa, "kbar read as eV/Å^3, and the sign is reversed"),
+        ("virial", "[data.keys] virial"),
+        ("volume", "Vσ under the key of the stress"),
+    ],
+)
+def test_stress_of_another_sign_or_unit_is_flagged(
+    crystals: list[Frame], factor: float | str, named: str
+) -> None:
+    assert not [c for c in warnings_of(crystals) if "stress" in c]
+    volume = abs(np.linalg.det(crystals[0].cell))
+    factor = {"virial": -volume, "volume": volume}.get(factor, factor)
+    (message,) = [
+        m for c, m in warnings_of(scaled(crystals, stress=factor)).items() if c.startswith("stress")
+    ]
+    assert named in message
+
+
+@pytest.mark.parametrize("order", ["vasp", "lammps", "rows"])
+def test_six_numbers_in_another_order_are_flagged(order: str, water_frames: list[Frame]) -> None:
+    for label, frames in (
+        ("stress", copper(40, 0.01, 0.02)),
+        ("polarizability", water_frames[:100]),
+    ):
+        assert f"order of {label}" not in warnings_of(frames)
+        rows, columns = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)
+        wrong = []
+        for frame in frames:
+            tensor, six = frame.label(label), np.empty(6)
+            six[list(ORDERS[order])] = tensor[rows, columns]  # as the file has them
+            read = np.empty((3, 3))
+            read[rows, columns] = read[columns, rows] = six  # as if they were Voigt's
+            wrong.append(replace(frame, **{label: read}))
+        assert repr(order) in warnings_of(wrong)[f"order of {label}"]
+
+
+def test_one_geometry_in_several_cells_is_no_duplicate() -> None:
+    """A curve of energy over volume, with the atom at the origin."""
+    frames = [
+        Frame(
+            numbers=np.array([29]),
+            positions=np.zeros((1, 3)),
+            cell=a * (np.ones((3, 3)) - np.eye(3)),
+            pbc=np.ones(3, dtype=bool),
+            energy=(a - 1.8) ** 2,
+        )
+        for a in np.linspace(1.7, 1.9, 9)
+    ]
+    assert "duplicates" not in warnings_of(frames)
+    assert "duplicates" in warnings_of([*frames, replace(frames[0], energy=5.0)])
 
 
 def test_dipoles_in_debye_read_as_e_angstrom_are_flagged(water_frames: list[Frame]) -> None:

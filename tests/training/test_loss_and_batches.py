@@ -71,6 +71,66 @@ def loss_of(frames: list[Frame], **weights: float) -> WeightedLoss:
     return WeightedLoss(config.loss, labels, compute_statistics(frames).spread)
 
 
+def bulk_slab_and_atom() -> list[Frame]:
+    """Four crystals with a stress, a slab in a cell that has no third vector, a free atom."""
+    rng = np.random.default_rng(5)
+    frames = [replace(f, dipole=None, polarizability=None) for f in random_frames([6] * 5, 5)]
+    cells = [4.5 * np.eye(3) + 0.2 * rng.normal(size=(3, 3)) for _ in frames]
+    half = rng.normal(size=(3, 3))
+    crystals = [
+        replace(f, cell=c, pbc=np.ones(3, dtype=bool), stress=0.01 * (half + half.T))
+        for f, c in zip(frames[:4], cells, strict=False)
+    ]
+    flat = cells[4].copy()
+    flat[2] = 0.0
+    slab = replace(frames[4], cell=flat, pbc=np.array([True, True, False]))
+    (atom,) = random_frames([1], 6)
+    return [*crystals, slab, replace(atom, dipole=None, polarizability=None)]
+
+
+def test_a_stress_on_some_frames_trains_those_and_leaves_the_others_as_they_are() -> None:
+    frames = bulk_slab_and_atom()
+    labels = ("energy", "forces", "stress")
+    model = random_potential(
+        n_features=8, n_interactions=2, n_rbf=6, cutoff=4.0, heads=("energy",), elements=(1, 6, 8)
+    )
+    model = model.to(torch.float64).requires_grad_(True)
+    batch = FrameTensors(frames, model.cutoff, labels).batch(range(len(frames)))
+    together = model(batch.graph, labels)
+    start = 0
+    for row, frame in enumerate(frames):
+        names = labels if frame.pbc.all() else labels[:2]
+        single = model(from_ase(as_atoms(frame), model.cutoff), names)
+        rows = slice(start, start := start + frame.n_atoms)
+        torch.testing.assert_close(together.energy[row], single.energy[0])
+        torch.testing.assert_close(together.forces[rows], single.forces)
+        if frame.pbc.all():
+            torch.testing.assert_close(together.stress[row], single.stress[0])
+    assert torch.isnan(batch.labels.stress).reshape(6, -1).all(dim=1).tolist() == [False] * 4 + [
+        True,
+        True,
+    ]
+    # The frames without a volume change nothing in the stress's part of the gradient.
+    spread = dict.fromkeys(labels, 1.0)
+    loss = WeightedLoss(LossSpec(energy=0, forces=0, stress=1.0), labels, spread)
+    gradients = []
+    for part in (frames, frames[:4]):
+        some = FrameTensors(part, model.cutoff, labels).batch(range(len(part)))
+        value, _ = EagerStep(model, loss)(some)
+        weights = list(model.parameters())
+        gradients.append(torch.autograd.grad(value, weights, allow_unused=True))
+    for all_of_them, crystals_only in zip(*gradients, strict=True):
+        if crystals_only is not None:
+            torch.testing.assert_close(all_of_them, crystals_only)
+
+
+def test_a_stress_without_a_volume_is_refused_by_name() -> None:
+    frames = bulk_slab_and_atom()
+    frames[4] = replace(frames[4], stress=np.zeros((3, 3)), source="slab.traj[4]")
+    with pytest.raises(DataError, match=r"slab\.traj\[4\] has a stress"):
+        FrameTensors(frames, 4.0, ("stress",))
+
+
 @pytest.mark.parametrize("delta", [None, 0.5])
 def test_gradients_of_the_loss_agree_with_finite_differences(delta: float | None) -> None:
     """The force term makes these second derivatives of the energy."""

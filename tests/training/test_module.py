@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk, fcc111
+from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from small_runs import QUIET, SMALL, make_springs, random_frames, small_config, write_frames
 
@@ -21,7 +23,9 @@ from painn_ase.testing import random_potential
 from painn_ase.training import TrainConfig, UnitsSpec, train
 from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import DataSpec, OptimizerSpec, ScheduleSpec
+from painn_ase.training.data_report import DataReport
 from painn_ase.training.module import AveragedWeights, PotentialModule, build_loader
+from painn_ase.training.progress import PlainLines
 from painn_ase.training.report import read_learning_curve
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec.*")
@@ -105,7 +109,9 @@ def test_crystals_train_on_stress_and_get_heads_without_an_origin(tmp_path: Path
     config = TrainConfig(
         "crystals",
         DataSpec(
-            str(tmp_path / "crystals.extxyz"), units=UnitsSpec(polarizability="e^2*Angstrom^2/eV")
+            str(tmp_path / "crystals.extxyz"),
+            units=UnitsSpec(polarizability="e^2*Angstrom^2/eV"),
+            accept_warnings=True,  # the labels are random numbers
         ),
         network=SMALL,
         schedule=ScheduleSpec(epochs=3, warmup_steps=2),
@@ -117,6 +123,41 @@ def test_crystals_train_on_stress_and_get_heads_without_an_origin(tmp_path: Path
     errors = json.loads((tmp_path / "run" / "errors.json").read_text())["errors"]
     assert errors["stress"]["unit"] == "eV/Å^3"
     assert all(math.isfinite(e["mae"]) for e in errors.values())
+
+
+def test_bulk_with_stress_and_a_free_atom_without_train_together(tmp_path: Path) -> None:
+    """The usual data set of a crystal; a slab's stress is left out."""
+    rng = np.random.default_rng(0)
+    images = []
+    for n in range(24):
+        atoms = bulk("Cu", cubic=True)
+        atoms.set_cell(atoms.cell @ (np.eye(3) + 0.01 * rng.normal(size=(3, 3))), scale_atoms=True)
+        if n % 6 == 5:
+            atoms = fcc111("Cu", (1, 1, 3), vacuum=6.0)
+            atoms.pbc = True, True, False
+        atoms.rattle(0.05, rng=rng)
+        images.append(atoms)
+    images.append(Atoms("Cu"))
+    labelled = []
+    for atoms in images:
+        atoms = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        atoms.calc = EMT()
+        results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
+        if any(atoms.pbc):
+            results["stress"] = atoms.get_stress()
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        labelled.append(atoms)
+    ase.io.write(tmp_path / "copper.extxyz", labelled)
+    config = small_config(tmp_path / "copper.extxyz", tmp_path / "run", epochs=2)
+    told: list[DataReport] = []
+    model = load_model(train(config, tell=told.append))
+    assert model.spec.heads.names == ("energy",)
+    assert told[0].source.without_volume == 4
+    notes = [f.message for f in told[0].findings if f.check == "stress"]
+    assert "left out of 4 frames" in notes[0]
+    errors = json.loads((tmp_path / "run" / "errors.json").read_text())["errors"]
+    assert all(math.isfinite(e["mae"]) for e in errors.values())
+    assert {"energy", "forces", "stress"} <= set(errors)
 
 
 def test_logs_go_to_csv_and_on_request_to_tensorboard(
@@ -131,4 +172,35 @@ def test_logs_go_to_csv_and_on_request_to_tensorboard(
     assert {"train_loss", "learning_rate", "validation_loss", "validation_forces"} <= set(curve)
     (events,) = (tmp_path / "run" / "tensorboard").rglob("events.out.tfevents.*")
     assert events.stat().st_size > 0
-    assert "validation_score" in "".join(capsys.readouterr())
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("epoch 1 of 3, train loss ")
+    assert said[-1].startswith("epoch 3 of 3, train loss ")
+    assert "validation score" in said[-1]
+
+
+def test_a_log_has_a_line_for_each_epoch_that_takes_long_and_within_longer_ones() -> None:
+    said: list[str] = []
+    lines = PlainLines(said.append, seconds=0.0)
+    trainer = SimpleNamespace(
+        current_epoch=0, max_epochs=9, num_training_batches=3, should_stop=False,
+        callback_metrics={"validation_score": torch.tensor(0.5)},
+    )  # fmt: skip
+    module = SimpleNamespace(mean_loss=lambda: torch.tensor(0.25))
+    lines.on_train_start(trainer, module)
+    for epoch in range(2):
+        trainer.current_epoch = epoch
+        for batch in range(3):
+            lines.on_train_batch_end(trainer, module, None, None, batch)
+        lines.on_train_epoch_end(trainer, module)
+    assert said[:2] == ["epoch 1, step 1 of 3", "epoch 1, step 2 of 3"]
+    assert said[2].startswith("epoch 1 of 9, train loss 0.25, validation score 0.5, about ")
+    assert len(said) == 6
+    quick = PlainLines(said.append, seconds=1e6)
+    said.clear()
+    trainer.current_epoch = 3
+    quick.on_train_start(trainer, module)
+    for epoch in range(3, 9):
+        trainer.current_epoch = epoch
+        quick.on_train_batch_end(trainer, module, None, None, 0)
+        quick.on_train_epoch_end(trainer, module)
+    assert [line.split(",")[0] for line in said] == ["epoch 4 of 9", "epoch 9 of 9"]

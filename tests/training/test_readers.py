@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -20,6 +21,7 @@ from painn_ase.training.readers import read_file
 from painn_ase.units import coulomb_constant
 
 CUBIC = UnitsSpec(polarizability="Angstrom^3")
+EV = UnitsSpec(energy="eV")
 
 
 def labelled(n: int = 4, periodic: bool = False) -> list[Atoms]:
@@ -70,8 +72,9 @@ def test_extxyz_traj_database_and_npz_give_the_same_frames(tmp_path: Path) -> No
         for atoms in images:
             database.write(atoms, data={"polarizability": atoms.info["polarizability"]})
     write_npz(tmp_path / "a.npz", images)
-    for name in ("a.extxyz", "a.traj", "a.db", "a.npz"):
-        assert_same(read_frames(tmp_path / name, units=CUBIC), images)
+    stated = replace(CUBIC, energy="eV")
+    for name, units in (("a.extxyz", CUBIC), ("a.traj", CUBIC), ("a.db", CUBIC), ("a.npz", stated)):
+        assert_same(read_frames(tmp_path / name, units=units), images)
 
 
 def test_units_are_converted_to_those_of_the_package(tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_forces_and_stress_follow_the_units_of_energy_and_length() -> None:
 def test_a_file_says_under_which_keys_its_labels_are(tmp_path: Path) -> None:
     images = labelled(2)
     write_npz(tmp_path / "a.npz", images, theory=np.array([1, 2]))
-    found = read_file(tmp_path / "a.npz")
+    found = read_file(tmp_path / "a.npz", units=EV)
     assert found.keys == {"energy": "E", "forces": "F"}
     assert found.unread == ("theory",)
     ase.io.write(tmp_path / "a.traj", images)
@@ -144,6 +147,119 @@ def test_polarizability_without_a_stated_unit_is_refused(tmp_path: Path) -> None
     ase.io.write(tmp_path / "a.extxyz", labelled(1))
     with pytest.raises(DataError, match="unit is not stated"):
         read_frames(tmp_path / "a.extxyz")
+
+
+def test_an_archive_is_asked_for_its_unit_of_energy(tmp_path: Path) -> None:
+    """MD17's hold kcal/mol and look like any other."""
+    images = labelled(2)
+    path = write_npz(tmp_path / "md17.npz", images)
+    with pytest.raises(DataError, match=r"MD17 .*kcal/mol"):
+        read_frames(path)
+    frame = read_frames(path, units=UnitsSpec(energy="kcal/mol"))[0]
+    results = images[0].calc.results
+    assert frame.energy == pytest.approx(results["energy"] * kcal / mol, rel=1e-7)
+    np.testing.assert_allclose(frame.forces, results["forces"] * kcal / mol, rtol=1e-7)
+
+
+def write_database(path: Path, images: list[Atoms], units: dict[str, str], distance: str) -> Path:
+    """As SchNetPack writes them."""
+    with connect(path) as database:
+        for atoms in images:
+            results = atoms.calc.results
+            data = {"energy": np.array([results["energy"]]), "forces": results["forces"]}
+            data["dipole_moment"] = results["dipole"]
+            database.write(Atoms(atoms.numbers, atoms.positions), data=data)
+        database.metadata = {"_property_unit_dict": units, "_distance_unit": distance}
+    return path
+
+
+def test_units_in_a_databases_metadata_are_read(tmp_path: Path) -> None:
+    images = labelled(2)
+    units = {"energy": "kcal/mol", "forces": "kcal/mol/Ang", "dipole_moment": "Debye"}
+    path = write_database(tmp_path / "a.db", images, units, "Bohr")
+    keys = KeysSpec(dipole="dipole_moment")
+    found = read_file(path, keys)
+    results, frame = images[0].calc.results, found.frames[0]
+    assert frame.energy == pytest.approx(results["energy"] * kcal / mol, rel=1e-7)
+    np.testing.assert_allclose(frame.forces, results["forces"] * kcal / mol, rtol=1e-7)
+    np.testing.assert_allclose(frame.dipole, results["dipole"] * Debye, rtol=1e-7)
+    np.testing.assert_allclose(frame.positions, images[0].positions * Bohr, rtol=1e-6)
+    with pytest.raises(DataError, match="says its units"):
+        read_file(path, keys, UnitsSpec(energy="eV"))
+
+
+def test_an_unknown_unit_in_a_databases_metadata_is_named(tmp_path: Path) -> None:
+    path = write_database(tmp_path / "a.db", labelled(1), {"energy": "furlong"}, "Ang")
+    with pytest.raises(DataError, match="furlong"):
+        read_frames(path)
+
+
+@pytest.mark.parametrize(
+    ("order", "components"),
+    [
+        ("voigt", ("xx", "yy", "zz", "yz", "xz", "xy")),
+        ("vasp", ("xx", "yy", "zz", "xy", "yz", "xz")),
+        ("lammps", ("xx", "yy", "zz", "xy", "xz", "yz")),
+        ("rows", ("xx", "xy", "xz", "yy", "yz", "zz")),
+    ],
+)
+def test_six_numbers_are_read_in_the_order_that_is_named(
+    tmp_path: Path, order: str, components: tuple[str, ...]
+) -> None:
+    (atoms,) = labelled(1, periodic=True)
+    half = np.random.default_rng(4).normal(size=(3, 3))
+    tensor = half + half.T
+    six = [tensor["xyz".index(a), "xyz".index(b)] for a, b in components]
+    atoms.calc = None
+    atoms.info = {"polarizability": six, "my_stress": six}
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    units = UnitsSpec(polarizability="e^2*Angstrom^2/eV", order=order)
+    (frame,) = read_frames(tmp_path / "a.extxyz", KeysSpec(stress="my_stress"), units)
+    np.testing.assert_allclose(frame.polarizability, tensor, atol=1e-7)
+    np.testing.assert_allclose(frame.stress, tensor, atol=1e-7)
+
+
+def test_a_virial_becomes_a_stress_where_it_is_named(tmp_path: Path) -> None:
+    (atoms,) = labelled(1, periodic=True)
+    stress = atoms.calc.results.pop("stress")[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3)
+    atoms.info["virials"] = (-stress * atoms.get_volume()).reshape(9)
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    found = read_file(tmp_path / "a.extxyz", KeysSpec(virial="virials"), CUBIC)
+    np.testing.assert_allclose(found.frames[0].stress, stress, atol=1e-7)
+    assert found.keys["stress"] == "virials"
+    plain = read_file(tmp_path / "a.extxyz", units=CUBIC)
+    assert plain.frames[0].stress is None
+    assert plain.unread == ("virials",)
+
+
+@pytest.mark.parametrize("pbc", [(False, False, False), (True, True, False)])
+def test_the_stress_of_what_has_no_volume_is_left_out_and_counted(
+    tmp_path: Path, pbc: tuple[bool, bool, bool]
+) -> None:
+    images = labelled(3, periodic=True)
+    images[1].pbc = images[1].calc.atoms.pbc = pbc
+    ase.io.write(tmp_path / "a.traj", images)
+    found = read_file(tmp_path / "a.traj", units=CUBIC)
+    assert [f.stress is not None for f in found.frames] == [True, False, True]
+    assert found.without_volume == 1
+
+
+def test_the_total_charge_is_read_under_both_names_and_two_of_them_are_a_question(
+    tmp_path: Path,
+) -> None:
+    (atoms,) = labelled(1)
+    atoms.info["total_charge"] = -1.0
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    found = read_file(tmp_path / "a.extxyz", units=CUBIC)
+    assert found.frames[0].charge == -1.0
+    assert found.keys["charge"] == "total_charge"
+    assert "total_charge" not in found.unread
+    atoms.info["charge"] = 1.0
+    ase.io.write(tmp_path / "b.extxyz", atoms)
+    with pytest.raises(DataError, match="two total charges"):
+        read_frames(tmp_path / "b.extxyz", units=CUBIC)
+    (said,) = read_frames(tmp_path / "b.extxyz", KeysSpec(charge="total_charge"), CUBIC)
+    assert said.charge == -1.0
 
 
 def test_constraints_do_not_touch_forces(tmp_path: Path) -> None:
@@ -211,7 +327,7 @@ def test_padded_archives_are_cut_to_the_real_atoms(tmp_path: Path) -> None:
     positions = np.random.default_rng(0).normal(size=(2, 4, 3))
     numbers = np.array([[8, 1, 1, 0], [6, 1, 1, 1]])
     np.savez(tmp_path / "a.npz", R=positions, Z=numbers, E=np.zeros((2, 1)), F=0 * positions)
-    first, second = read_frames(tmp_path / "a.npz")
+    first, second = read_frames(tmp_path / "a.npz", units=EV)
     assert (first.n_atoms, second.n_atoms) == (3, 4)
     assert first.forces is not None
     assert first.forces.shape == (3, 3)
@@ -256,8 +372,8 @@ def test_hash_sees_labels_and_not_the_file(tmp_path: Path) -> None:
     images = labelled(2)
     write_npz(tmp_path / "a.npz", images)
     write_npz(tmp_path / "b.npz", images)
-    first = read_frames(tmp_path / "a.npz")
-    assert frames_hash(first) == frames_hash(read_frames(tmp_path / "b.npz"))
+    first = read_frames(tmp_path / "a.npz", units=EV)
+    assert frames_hash(first) == frames_hash(read_frames(tmp_path / "b.npz", units=EV))
     assert frames_hash(first) != frames_hash(first[::-1])
     with pytest.raises(DataError):
         frames_hash([])

@@ -176,7 +176,7 @@ def test_elements_unknown_to_training_are_refused(tmp_path: Path) -> None:
     data = write_frames(tmp_path / "rare.extxyz", frames)
     split = {"train": list(range(7)), "validation": [7, 8], "test": [9]}
     (tmp_path / "split.json").write_text(json.dumps(split))
-    config = small_config(data, tmp_path / "run")
+    config = small_config(data, tmp_path / "run", accept_warnings=True)
     stored = replace(config.data, split_file=str(tmp_path / "split.json"))
     with pytest.raises(DataError, match="validation part has atomic numbers \\[9\\]"):
         train(config.replace(data=stored))
