@@ -369,3 +369,33 @@ def test_help_teaches(command: str) -> None:
     output = _run(command, "--help")
     assert "--restart" in output or command == "evaluate"
     assert len(output.splitlines()) > 20
+
+
+def test_what_was_understood_of_a_file_is_printed_and_written(tmp_path: Path) -> None:
+    wave = np.cos(2 * np.pi * 2.99792458e-5 * 1700.0 * 0.5 * np.arange(2000))
+    table = np.column_stack([5e-4 * np.arange(2000), wave, 0 * wave, 0 * wave])
+    header = "time(ps),mu_x(D),mu_y(D),mu_z(D)"
+    path = tmp_path / "run.csv"
+    np.savetxt(path, table, delimiter=",", header=header, comments="")
+    output = _run("spectrum", path, "-T", 300, "--resolution", 100, "-o", tmp_path / "s")
+    line = (
+        "2000 frames, Δt = 0.5 fs (from column 'time(ps)'), dipole in D (from columns mu_x(D) … "
+        "mu_z(D)), T = 300 K (as given), one molecule (no periodic cell in the file)"
+    )
+    assert line in output
+    written = (tmp_path / "s" / "infrared.csv").read_text(encoding="utf-8")
+    assert "dipole in D (from columns mu_x(D) … mu_z(D))" in written.splitlines()[0]
+    assert load_spectrum(tmp_path / "s" / "infrared.csv").provenance["input"] == line
+
+
+def test_options_that_would_be_ignored_are_refused(model: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", np.zeros((400, 3)))
+    for option in (["--rotation"], ["--replicas", 3], ["--seed", 1]):
+        words = ["spectrum", tmp_path / "d.npy", "--timestep", 1, "-T", 300, *option]
+        result = runner.invoke(app, [str(w) for w in words])
+        assert isinstance(result.exception, DataError)
+        assert f"{option[0]}: says how a run is to be made" in str(result.exception)
+    for option in (["--dipole-unit", "D"], ["--key", "dipole=mu"], ["--bulk"]):
+        result = runner.invoke(app, ["spectrum", model, "H2O", *map(str, option)])
+        assert isinstance(result.exception, DataError)
+        assert "says of a file" in str(result.exception)
