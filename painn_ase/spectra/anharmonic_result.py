@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 #: fundamentals from two sets of displacements that differ by more are not determined, cm⁻¹
 AGREEMENT = 5.0
 #: overtones and combinations weaker than this share of the strongest line are left out of the table
-SHOWN = 1e-3
+SHOWN = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
