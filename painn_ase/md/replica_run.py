@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time as clock
 import warnings
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import ase.units
 import numpy as np
@@ -15,11 +15,9 @@ from torch import Tensor
 
 from painn_ase._version import __version__
 from painn_ase.errors import GeometryError, PaiNNWarning, TrajectoryError, UnstableRunError
-from painn_ase.graph import AtomGraph
 from painn_ase.md.batch import ReplicaBatch
-from painn_ase.md.committee import Committee
+from painn_ase.md.batched import BatchedPotential, BatchEvaluation, model_of
 from painn_ase.md.guard import ExtrapolationGuard, copy_name
-from painn_ase.md.identity import fingerprint
 from painn_ase.md.monitor import Drift, worst_atom
 from painn_ase.md.replica_records import FLUXES, RESPONSES, ReplicaConfig, ReplicaResult
 from painn_ase.md.replica_starts import Starts
@@ -28,11 +26,10 @@ from painn_ase.md.runner import StopSignals
 from painn_ase.md.state import RunState
 from painn_ase.md.stepper import BatchState, Copies, Stepper, VelocityVerlet
 from painn_ase.md.stepper_ring import RingPolymer, Thermostat
-from painn_ase.potential import Prediction
 from painn_ase.spec import from_dict, to_dict
 from painn_ase.trajectory import System, constraint_records
 
-__all__ = ["BatchedPotential", "ReplicaRun"]
+__all__ = ["ReplicaRun"]
 
 #: Steps between looks at whether everything is still finite (each look waits for the device).
 _CHECK_EVERY = 20
@@ -50,15 +47,6 @@ _SAVED_NAMES = {
 }  # fmt: skip
 #: λ of the internal modes' friction 2λω_k; Langevin dynamics has none of them.
 _DAMPING = {"langevin": 1.0, "pimd": 1.0, "trpmd": 0.5, "rpmd": 0.0}
-
-
-class BatchedPotential(Protocol):
-    """An :class:`~painn_ase.potential.AtomisticPotential`, or a backend that evaluates one."""
-
-    def __call__(
-        self, graph: AtomGraph, properties: Collection[str], velocities: Tensor | None = None
-    ) -> Prediction:
-        """Quantities of every system in the graph."""
 
 
 class ReplicaRun:
@@ -86,9 +74,8 @@ class ReplicaRun:
         device: torch.device | str,
         beads: NDArray[np.float64] | None = None,
     ) -> None:
-        self.potential = potential
-        self._model: Any = getattr(potential, "potential", potential)
-        self._model.check_elements(starts.template.numbers.tolist())
+        model = model_of(potential)
+        model.check_elements(starts.template.numbers.tolist())
         self.config = config
         self.starts = starts
         self.template = starts.template
@@ -107,11 +94,11 @@ class ReplicaRun:
         self.batch = ReplicaBatch(
             self.template,
             self.copies.n_replicas * self.stepper.n_beads,
-            self._model.cutoff,
+            model.cutoff,
             config.skin,
             device,
             starts.charge,
-            self._model.spec.representation.n_features,
+            model.spec.representation.n_features,
             keep_memory=config.keep_memory,
         )
         self.step = self._first_step = 0
@@ -119,13 +106,8 @@ class ReplicaRun:
         self.temperatures = np.zeros(2)
         self.files = RunFiles(None, None)
         self.provenance: dict[str, Any] = {}
-        models: list[Any] = [self._model]
-        if isinstance(potential, Committee):
-            models = [member.potential for member in potential.members]
-        self._weights = fingerprint(models)
+        self.evaluation = BatchEvaluation(potential, self.batch)
         self.guard: ExtrapolationGuard | None = None
-        self._graphs: tuple[AtomGraph, ...] = ()
-        self._spread: Tensor | None = None
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []
         # At rest, and not yet evaluated.
         frames = self._tensor(self._first_beads(beads))
@@ -165,12 +147,12 @@ class ReplicaRun:
         """Steps until all are done or a signal asks for a stop."""
         started = clock.monotonic()
         state, config = self.state, self.config
-        state.energy, state.forces = self.forces_of(state.positions)
+        state.energy, state.forces = self.evaluation.forces_of(state.positions)
         if self.step == 0:
             self.drift, self.temperatures = Drift.empty(), np.zeros(2)
             self._record()
         while self.step < config.steps and stop.received is None:
-            self.stepper.step(state, self.forces_of)
+            self.stepper.step(state, self.evaluation.forces_of)
             self.step += 1
             if self.step % _CHECK_EVERY == 0:
                 self._check()
@@ -204,45 +186,18 @@ class ReplicaRun:
             state=self.files.state,
         )
 
-    def forces_of(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Energies and forces of all copies, as a stepper asks for them."""
-        self._graphs = self.batch.update(positions)
-        found = self._quantities(("energy", "forces"))
-        self._spread = found.get("forces_std")
-        return found["energy"].to(torch.float64), found["forces"].to(torch.float64)
-
-    def _quantities(
-        self, names: Collection[str], velocities: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Quantities of all copies in order, and their spread where there is a committee."""
-        graphs = self._graphs
-        pieces: Sequence[Tensor | None] = [None] * len(graphs)
-        if velocities is not None:
-            pieces = velocities.split([graph.n_atoms for graph in graphs])
-        parts = [
-            self._of_one(graph, names, piece) for graph, piece in zip(graphs, pieces, strict=True)
-        ]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-    def _of_one(
-        self, graph: AtomGraph, names: Collection[str], velocities: Tensor | None
-    ) -> dict[str, Tensor]:
-        if not isinstance(self.potential, Committee):
-            return self.potential(graph, names, velocities).present()
-        mean, spread = self.potential.with_spread(graph, names, velocities)
-        return {**mean.present(), **spread}
-
     # -- watching ------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Show the copies to the guard when it wants to see them."""
         if self.guard is None or not self.guard.wants(self.step):
             return
+        spread = self.evaluation.spread
         self.guard.look_at_replicas(
             self.step,
             self.template,
             self._frames(self.state.positions),
-            None if self._spread is None else self._frames(self._spread),
+            None if spread is None else self._frames(spread),
             n_beads=self.stepper.n_beads,
         )
 
@@ -288,7 +243,7 @@ class ReplicaRun:
             due = writer.due(self.step)
             if responses := [name for name in self.config.record if name in due]:
                 moving = self.state.velocities if set(responses) & set(FLUXES) else None
-                computed = self._quantities(responses, moving)
+                computed = self.evaluation.quantities(responses, moving)
                 values |= {name: self.stepper.reduce(computed[name]) for name in responses}
             if "positions" in due:
                 values["positions"] = self._per_replica(self.state.positions)
@@ -303,8 +258,8 @@ class ReplicaRun:
     def _energies(self) -> dict[str, Tensor]:
         values = self.stepper.energies(self.state)
         if self.config.heat_capacity and isinstance(self.stepper, RingPolymer):
-            curvature = self.stepper.virial_curvature(self.state, self.forces_of)
-            self._graphs = self.batch.update(self.state.positions)  # responses are asked for here
+            curvature = self.stepper.virial_curvature(self.state, self.evaluation.forces_of)
+            self.evaluation.go_to(self.state.positions)  # responses are asked for here
             values["virial_curvature"] = curvature
         return values
 
@@ -351,7 +306,7 @@ class ReplicaRun:
         )
 
     def _provenance(self) -> dict[str, Any]:
-        record: dict[str, Any] = {
+        return {
             "replicas": {
                 **to_dict(self.config),
                 "n_replicas": self.copies.n_replicas,
@@ -367,12 +322,8 @@ class ReplicaRun:
             "constraints": constraint_records(self.template),
             "code": {"painn_ase": __version__, "torch": torch.__version__},
             "device": str(self.device),
-            "model": to_dict(self._model.spec),
-            "backend": getattr(self.potential, "name", "eager"),
+            **self.evaluation.describe(),
         }
-        if isinstance(self.potential, Committee):
-            record["committee"] = [to_dict(m.potential.spec) for m in self.potential.members]
-        return record
 
     def save(self) -> None:
         """Trajectory first, then the restart file."""
@@ -397,7 +348,7 @@ class ReplicaRun:
             "first_energy": self.drift.first,
             "pbc": [bool(p) for p in self.template.pbc],
             "constraints": constraint_records(self.template),
-            "weights": self._weights,
+            "weights": self.evaluation.weights,
             "provenance": self.provenance,
         }
         self.files.save(RunState(self.step, header, arrays))
@@ -429,7 +380,8 @@ class ReplicaRun:
                     f"{self.files.state} belongs to a run with other {name}. Restart with the "
                     "same structure, or begin a new run."
                 )
-        if saved.header.get("weights", self._weights) != self._weights:
+        weights = self.evaluation.weights
+        if saved.header.get("weights", weights) != weights:
             raise TrajectoryError(
                 f"{self.files.state} belongs to a run with another model: the weights differ. "
                 "Restart with the same, or begin a new run."

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.md.batch import ReplicaBatch
+from painn_ase.md.batched import BatchedPotential, model_of
 from painn_ase.md.committee import driving
 from painn_ase.md.guard import ExtrapolationGuard
 from painn_ase.md.replica_records import ReplicaConfig, ReplicaResult
-from painn_ase.md.replica_run import BatchedPotential, ReplicaRun
+from painn_ase.md.replica_run import ReplicaRun
 from painn_ase.md.replica_starts import Starts
 from painn_ase.md.run_files import RunFiles
 from painn_ase.md.runner import StopSignals
@@ -98,8 +99,7 @@ def run_replicas(
         driver: BatchedPotential = driving(potential.backends)
     else:
         driver = potential
-    model: Any = getattr(driver, "potential", driver)
-    begun = Starts.of(starts, charge, model.spec.total_charge)
+    begun = Starts.of(starts, charge, model_of(driver).spec.total_charge)
     run = ReplicaRun(driver, begun, config, device or "cpu", beads)
     run.guard = guard or ExtrapolationGuard.of(driver, config.guard)
     run.files = RunFiles.of(trajectory, state)

@@ -1,0 +1,105 @@
+"""A potential, or a committee, evaluated for all copies of a batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from painn_ase.graph import AtomGraph
+from painn_ase.md.batch import ReplicaBatch
+from painn_ase.md.committee import Committee
+from painn_ase.md.identity import fingerprint
+from painn_ase.potential import Prediction
+from painn_ase.spec import to_dict
+
+__all__ = ["BatchEvaluation", "BatchedPotential", "model_of"]
+
+
+class BatchedPotential(Protocol):
+    """An :class:`~painn_ase.potential.AtomisticPotential`, or a backend that evaluates one."""
+
+    def __call__(
+        self, graph: AtomGraph, properties: Collection[str], velocities: Tensor | None = None
+    ) -> Prediction:
+        """Quantities of every system in the graph."""
+
+
+def model_of(potential: BatchedPotential) -> Any:
+    """The :class:`~painn_ase.potential.AtomisticPotential` behind; of a committee its first."""
+    return getattr(potential, "potential", potential)
+
+
+class BatchEvaluation:
+    """What a batch's positions mean to a potential.
+
+    Parameters
+    ----------
+    potential : BatchedPotential
+        With an energy; a committee moves the batch by the mean of its members.
+    batch : ReplicaBatch
+        The copies' graphs.
+
+    Attributes
+    ----------
+    spread : Tensor [n_copies * n_atoms, 3] or None
+        Standard deviations of the last forces among the members of a committee, eV/Å.
+    weights : str
+        SHA-256 of the weights of all members.
+    """
+
+    def __init__(self, potential: BatchedPotential, batch: ReplicaBatch) -> None:
+        self.spread: Tensor | None = None
+        self._potential = potential
+        self._batch = batch
+        self._graphs: tuple[AtomGraph, ...] = ()
+        self.weights = fingerprint(self._models())
+
+    def forces_of(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies and forces of all copies, as a stepper asks for them."""
+        self.go_to(positions)
+        found = self.quantities(("energy", "forces"))
+        self.spread = found.get("forces_std")
+        return found["energy"].to(torch.float64), found["forces"].to(torch.float64)
+
+    def go_to(self, positions: Tensor) -> None:
+        """Have the next quantities be those at `positions` [n_copies * n_atoms, 3], Å."""
+        self._graphs = self._batch.update(positions)
+
+    def quantities(
+        self, names: Collection[str], velocities: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Quantities of all copies in order, and their spread where there is a committee."""
+        graphs = self._graphs
+        pieces: Sequence[Tensor | None] = [None] * len(graphs)
+        if velocities is not None:
+            pieces = velocities.split([graph.n_atoms for graph in graphs])
+        parts = [
+            self._of_one(graph, names, piece) for graph, piece in zip(graphs, pieces, strict=True)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _of_one(
+        self, graph: AtomGraph, names: Collection[str], velocities: Tensor | None
+    ) -> dict[str, Tensor]:
+        if not isinstance(self._potential, Committee):
+            return self._potential(graph, names, velocities).present()
+        mean, spread = self._potential.with_spread(graph, names, velocities)
+        return {**mean.present(), **spread}
+
+    def describe(self) -> dict[str, Any]:
+        """What a trajectory says of the model."""
+        record: dict[str, Any] = {
+            "model": to_dict(model_of(self._potential).spec),
+            "backend": getattr(self._potential, "name", "eager"),
+        }
+        if isinstance(self._potential, Committee):
+            record["committee"] = [to_dict(model.spec) for model in self._models()]
+        return record
+
+    def _models(self) -> list[Any]:
+        if isinstance(self._potential, Committee):
+            return [member.potential for member in self._potential.members]
+        return [model_of(self._potential)]
