@@ -64,8 +64,8 @@ class ReplicaConfig:
         forces each time.
     rotation : {"remove", "keep"}
         Whether the angular momentum of isolated molecules is taken out at the start, of a ring
-        polymer its centroid's. The motion of the centre of mass is taken out, too. A local
-        thermostat gives both back, so under it nothing is taken out.
+        polymer its centroid's, which is kept from coming back. The motion of the centre of mass is
+        taken out, too. A local thermostat gives both back, so under it nothing is taken out.
     save_every : int
         Steps between restart files.
     max_displacement : float

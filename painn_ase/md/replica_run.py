@@ -90,7 +90,9 @@ class ReplicaRun:
         )
         self.device = torch.device(device)
         self.dt = config.timestep * ase.units.fs
-        self.stepper = build_stepper(config, self.copies, self.dt, self.device)
+        self.stepper = build_stepper(
+            config, self.copies, self.dt, self.device, rests=starts.turns and not self.turning
+        )
         self.batch = ReplicaBatch(
             self.template,
             self.copies.n_replicas * self.stepper.n_beads,
@@ -430,9 +432,12 @@ def _repeated(per_replica: NDArray[np.float64], n_beads: int) -> NDArray[np.floa
 
 
 def build_stepper(
-    config: ReplicaConfig, copies: Copies, timestep: float, device: torch.device
+    config: ReplicaConfig, copies: Copies, timestep: float, device: torch.device, *, rests: bool
 ) -> Stepper:
-    """The equations of motion that `config` asks for; the time step in ASE's unit."""
+    """The equations of motion that `config` asks for; the time step in ASE's unit.
+
+    What `rests` once stays at rest by itself, but the centroid of a ring polymer does not.
+    """
     if config.ensemble == "nve":
         return VelocityVerlet(copies, timestep, device)
     thermostatted = config.ensemble in ("langevin", "pimd")
@@ -448,4 +453,5 @@ def build_stepper(
             globally=config.thermostat == "global",
         ),
         seed=config.seed,
+        rests=rests and config.n_beads > 1,
     )

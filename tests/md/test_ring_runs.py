@@ -131,6 +131,28 @@ def test_the_centroid_starts_without_rigid_motion_at_its_temperature(potential, 
     assert kinetic == pytest.approx(9 * 8.617333e-5 * 300.0, rel=0.1)
 
 
+@pytest.mark.parametrize("ensemble", ["trpmd", "rpmd"])
+def test_the_centroid_is_kept_from_turning(potential, ensemble) -> None:
+    atoms = molecule("H2CO")
+    config = ReplicaConfig(
+        steps=160, ensemble=ensemble, beads=8, timestep=0.25, record=(), energy_stride=4
+    )
+    masses = atoms.get_masses()
+
+    def turn(result):
+        center = np.einsum("i,kia->ka", masses, result.positions) / masses.sum()
+        arms = result.positions - center[:, None]
+        return np.abs(angular_velocity(result.velocities, arms, masses)).max()
+
+    held = run_replicas(potential, [atoms.copy() for _ in range(4)], config)
+    free = dataclasses.replace(config, rotation="keep")
+    turning = run_replicas(potential, [atoms.copy() for _ in range(4)], free)
+    assert turn(held) < 1e-10 < 1e-3 < turn(turning)
+    momentum = np.einsum("i,kia->ka", masses, held.velocities)
+    assert np.abs(momentum).max() < 1e-9
+    assert abs(held.drift) < 5e-3
+
+
 @pytest.mark.parametrize(
     ("constraint", "n"), [(FixAtoms([0]), 3), (FixCartesian([1], mask=(False, True, False)), 1)]
 )

@@ -128,8 +128,8 @@ def test_a_restart_of_another_system_is_refused_by_what_differs(potential, tmp_p
     ):
         with pytest.raises(TrajectoryError, match=what):
             run_replicas(potential, starts, config, state=state, restart=True)
+    other = random_potential(8, 1, 6, 4.0, dtype=torch.float64, seed=3)
     with pytest.raises(TrajectoryError, match="another model"):
-        other = random_potential(8, 1, 6, 4.0, dtype=torch.float64, seed=3)
         run_replicas(other, _starts(2), config, state=state, restart=True)
     longer = dataclasses.replace(config, timestep=0.25)
     with pytest.raises(TrajectoryError, match=r"timestep was 0\.5, is 0\.25"):
