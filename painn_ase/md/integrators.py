@@ -19,7 +19,7 @@ from ase import Atoms
 from ase.md.verlet import VelocityVerlet
 from numpy.typing import NDArray
 
-from painn_ase.errors import GeometryError, MissingDependencyError, UnstableRunError
+from painn_ase.errors import GeometryError, UnstableRunError
 from painn_ase.md.config import MDConfig
 from painn_ase.md.constraints import convergence_error
 
@@ -96,8 +96,6 @@ def build_integrator(
     ------
     GeometryError
         When the structure cannot be run in that ensemble.
-    MissingDependencyError
-        When the installed ASE does not have the integrator yet.
     """
     return _BUILDERS[config.ensemble](atoms, config, rng, degrees_of_freedom)
 
@@ -128,7 +126,9 @@ def _langevin(
 def _baoab(
     atoms: Atoms, config: MDConfig, rng: np.random.Generator, degrees_of_freedom: int
 ) -> Integrator:
-    dynamics = _langevin_baoab()(
+    from ase.md.langevinbaoab import LangevinBAOAB
+
+    dynamics = LangevinBAOAB(
         atoms,
         config.timestep * ase.units.fs,
         temperature_K=config.temperature,
@@ -141,6 +141,8 @@ def _baoab(
 def _npt(
     atoms: Atoms, config: MDConfig, rng: np.random.Generator, degrees_of_freedom: int
 ) -> Integrator:
+    from ase.md.langevinbaoab import LangevinBAOAB
+
     if not all(atoms.pbc):
         raise GeometryError(
             f"constant pressure needs a structure periodic in all directions; pbc is {atoms.pbc}. "
@@ -149,7 +151,7 @@ def _npt(
     with warnings.catch_warnings():
         # The barostat's mass follows from its time constant; ASE warns that it does so.
         warnings.filterwarnings("ignore", message="Using heuristic P_mass")
-        dynamics = _langevin_baoab()(
+        dynamics = LangevinBAOAB(
             atoms,
             config.timestep * ase.units.fs,
             temperature_K=config.temperature,
@@ -188,12 +190,8 @@ def _bussi(
 def _nose_hoover(
     atoms: Atoms, config: MDConfig, rng: np.random.Generator, degrees_of_freedom: int
 ) -> Integrator:
-    try:
-        from ase.md.nose_hoover_chain import NoseHooverChainNVT, NoseHooverChainThermostat
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the Nosé–Hoover chain needs ASE 3.25 or newer: pip install --upgrade ase"
-        ) from error
+    from ase.md.nose_hoover_chain import NoseHooverChainNVT, NoseHooverChainThermostat
+
     parameters: dict[str, Any] = {
         "temperature_K": config.temperature,
         "tdamp": config.time_constant * ase.units.fs,
@@ -218,17 +216,6 @@ _BUILDERS: dict[str, Callable[[Atoms, MDConfig, np.random.Generator, int], Integ
     "bussi": _bussi,
     "nose-hoover": _nose_hoover,
 }
-
-
-def _langevin_baoab() -> Any:
-    try:
-        from ase.md.langevinbaoab import LangevinBAOAB
-    except ImportError as error:
-        raise MissingDependencyError(
-            "LangevinBAOAB needs ASE 3.27 or newer: pip install --upgrade ase, or take the "
-            "'langevin' ensemble."
-        ) from error
-    return LangevinBAOAB
 
 
 def _total_energy(atoms: Atoms) -> float:
