@@ -62,7 +62,7 @@ def quartic_field(
         Numbers from 0 of modes that are displaced alone and not in pairs; ``"auto"``: those with
         |d_iiii|/ω above 2, large-amplitude motion.
     progress : callable, optional
-        Called with the number of structures done and their total.
+        Called with the number of structures with a displaced pair that are done, and their total.
 
     Returns
     -------
@@ -209,9 +209,10 @@ class _Surface:
         for row, (i, j) in enumerate(pairs):
             q[:, row, :, :, i] = h * signs[:, None]
             q[:, row, :, :, j] = h * signs
-        return _Pairs(modes, self._at(q.reshape(-1, n)).shaped(len(radii), len(pairs), 2, 2))
+        found = self._at(q.reshape(-1, n), self._progress)
+        return _Pairs(modes, found.shaped(len(radii), len(pairs), 2, 2))
 
-    def _at(self, q: Array) -> _Sample:
+    def _at(self, q: Array, progress: Callable[[int, int], None] | None = None) -> _Sample:
         forces, dipoles = np.zeros((len(q), *self._moves.shape[1:])), np.zeros((len(q), 3))
         for start in range(0, len(q), CHUNK):
             part = slice(start, start + CHUNK)
@@ -219,8 +220,8 @@ class _Surface:
                 forces[row] = found["forces"]
                 if "dipole" in found:
                     dipoles[row] = found["dipole"]
-            if self._progress is not None and len(q) > CHUNK:
-                self._progress(min(start + CHUNK, len(q)), len(q))
+            if progress is not None:
+                progress(min(start + CHUNK, len(q)), len(q))
         if not (np.isfinite(forces).all() and np.isfinite(dipoles).all()):
             raise NonFiniteError("the calculator gave NaN or infinite forces at a displacement")
         slopes = -np.einsum("nia,kia->nk", forces, self._moves) * ev_to_invcm

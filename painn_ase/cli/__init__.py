@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "info": "painn_ase.cli.info:info",
     "spectrum": "painn_ase.cli.spectrum:spectrum",
     "harmonic": "painn_ase.cli.harmonic:harmonic",
+    "anharmonic": "painn_ase.cli.anharmonic:anharmonic",
     "md": "painn_ase.cli.md:md",
     "evaluate": "painn_ase.cli.evaluate:evaluate",
     "plot": "painn_ase.cli.plot:plot",

@@ -156,8 +156,8 @@ def _advise(result: AnharmonicResult) -> None:
     if result.frozen:
         modes = ", ".join(f"{k + 1} ({result.harmonic[k]:.0f} cm^-1)" for k in result.frozen)
         warn(
-            f"frozen as large-amplitude motion, harmonic and left out of every sum: mode {modes}. "
-            "Modes that couple to them are less certain."
+            f"frozen, left harmonic and out of every sum: mode {modes}. Modes that couple to them "
+            "are less certain."
         )
     if result.undetermined and result.check is not None:
         modes = ", ".join(
