@@ -20,6 +20,8 @@ from painn_ase.spec import NetworkSpec
 from painn_ase.testing import random_atoms, random_potential
 
 KINDS = sorted(NetworkSpec.KINDS)
+#: Tracing takes seconds a network: the first at once, the others with the slow tests.
+TRACED = ["painn", *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "painn")]
 
 
 def potential_of(
@@ -241,8 +243,8 @@ def test_one_sided_lists_and_nothing_at_all_are_ordinary_input(kind: str) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_whole_step_runs_on_shapes_alone(kind: str, form: str, n_replicas: int) -> None:
     """On the meta device a look at a value, or a tensor from another device, is an error."""
-    potential = potential_of(kind, form, torch.float32)
-    atoms = random_atoms(5, pbc=form == "local")
+    potential = potential_of(kind, form, torch.float32, n_interactions=2)
+    atoms = random_atoms(4, pbc=form == "local")
     graph = collate([from_ase(atoms, potential.cutoff)] * n_replicas)
     truth = input_of(potential, graph)
     wanted = set(potential.properties) - (set() if form == "local" else {"stress"})
@@ -276,7 +278,7 @@ ONE_FLUX = {"polarizability_flux"}
 
 
 @pytest.mark.parametrize("quantities", ["few", pytest.param("all", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TRACED)
 @pytest.mark.parametrize("form", ["lever arms", "local"])
 def test_the_step_is_traced_with_its_derivatives(kind: str, form: str, quantities: str) -> None:
     potential = potential_of(kind, form, n_interactions=2)
@@ -294,7 +296,7 @@ def test_the_step_is_traced_with_its_derivatives(kind: str, form: str, quantitie
         torch.testing.assert_close(answer[name], truth[name], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TRACED)
 def test_the_core_is_exported_for_any_number_of_atoms_and_edges(kind: str) -> None:
     potential = potential_of(kind, "lever arms", n_interactions=2)
     wanted = [n for n in ("energy", "dipole", "polarizability") if n in potential.properties]
@@ -323,7 +325,7 @@ def test_the_core_is_exported_for_any_number_of_atoms_and_edges(kind: str) -> No
         torch.testing.assert_close(answer[name], truth[name], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TRACED)
 def test_a_traced_step_is_exported(kind: str) -> None:
     """Energy and forces with the backward pass in the program, for any size."""
     potential = potential_of(kind, "local", n_interactions=2)
