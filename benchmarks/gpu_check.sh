@@ -49,4 +49,5 @@ PYTHON
 
 "$python" benchmarks/md_step.py --device cuda --output "$results/md_step_cuda_1t.json" \
     ${SCHNETPACK_PYTHON:+--schnetpack-python "$SCHNETPACK_PYTHON"}
+"$python" benchmarks/cuda_graph.py --output "$results/cuda_graph.json"
 exit "$failed"
