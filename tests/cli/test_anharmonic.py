@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,13 @@ def test_json_is_all_that_is_printed(folder: Path) -> None:
     record = json.loads(result.stdout)
     assert record["frozen"] == [1]
     assert record["fundamentals"][0] == record["harmonic"][0]
+
+
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "anharmonic.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(compile(block, "docs/anharmonic.md", "exec"), {"__name__": "docs"})
+    assert "fundamental" in capsys.readouterr().out
 
 
 def test_a_structure_that_is_not_relaxed_is_refused(folder: Path, tmp_path: Path) -> None:
