@@ -18,8 +18,8 @@ from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import DataError, GeometryError, NonFiniteError
 from painn_ase.evaluation import evaluate
 from painn_ase.spectra import HarmonicResult, QuarticField, harmonic, rotor_of
-from painn_ase.spectra.anharmonic_analysis import large_amplitude_modes
-from painn_ase.spectra.anharmonic_field import check_modes, unit_lengths
+from painn_ase.spectra.anharmonic_analysis import chosen_modes
+from painn_ase.spectra.anharmonic_field import unit_lengths
 from painn_ase.units import ev_to_invcm
 
 __all__ = ["quartic_field"]
@@ -92,7 +92,7 @@ def quartic_field(
     singles = surface.singles(every)
     bare = _field(modes.frequencies, singles, None, every, wide)
     n = len(modes.frequencies)
-    held = large_amplitude_modes(bare) if frozen == "auto" else check_modes(frozen, n)
+    held = chosen_modes(bare, frozen)
     kept = [k for k in range(n) if k not in held]
     pairs = surface.pairs(every, list(itertools.combinations(kept, 2)))
     fields = [
@@ -115,7 +115,8 @@ def _refuse_structures(atoms: Atoms, calc: Any) -> None:
     if np.any(atoms.pbc):
         raise GeometryError(
             "perturbation theory is done for isolated molecules, and this structure is periodic; "
-            "set atoms.pbc = False if it is a molecule in a box, else use dynamics"
+            "set atoms.pbc = False, or save it without its cell, if it is a molecule in a box; "
+            "else use dynamics"
         )
     if len(atoms) < 3:
         raise DataError(
@@ -190,7 +191,7 @@ class _Surface:
         lengths = unit_lengths(modes.frequencies)
         self._moves = modes.modes / np.sqrt(modes.masses)[:, None] * lengths[:, None, None]
         self._names = ["forces"]
-        if "dipole" in calc.implemented_properties:
+        if "dipole" in getattr(calc, "implemented_properties", ()):
             self._names.append("dipole")
 
     def singles(self, radii: list[float]) -> _Singles:

@@ -26,7 +26,7 @@ from painn_ase.spectra.anharmonic_levels import levels_of
 from painn_ase.spectra.anharmonic_result import AnharmonicResult
 from painn_ase.units import e2_per_amu_to_km_per_mol
 
-__all__ = ["anharmonic", "large_amplitude_modes"]
+__all__ = ["anharmonic", "chosen_modes"]
 
 Array = NDArray[np.float64]
 
@@ -74,8 +74,7 @@ def anharmonic(
     check_positive(window, "window", "cm^-1")
     check_positive(threshold, "threshold", "cm^-1")
     n = len(field.frequencies)
-    chosen = large_amplitude_modes(field) if frozen == "auto" else check_modes(frozen, n)
-    held = tuple(sorted({*chosen, *field.frozen}))
+    held = tuple(sorted({*chosen_modes(field, frozen), *field.frozen}))
     kept = np.array([k for k in range(n) if k not in held], dtype=np.intp)
     if not len(kept):
         raise DataError("all modes are frozen: nothing is left for perturbation theory")
@@ -106,9 +105,11 @@ def anharmonic(
     return result
 
 
-def large_amplitude_modes(field: QuarticField) -> tuple[int, ...]:
-    """Modes with |d_iiii|/ω above 2."""
-    return tuple(int(k) for k in np.flatnonzero(field.diagonal_ratios > LARGEST_RATIO))
+def chosen_modes(field: QuarticField, frozen: Iterable[int] | Literal["auto"]) -> tuple[int, ...]:
+    """Modes to freeze: those named, or with "auto" those with |d_iiii|/ω above 2."""
+    if isinstance(frozen, str) and frozen == "auto":
+        return tuple(int(k) for k in np.flatnonzero(field.diagonal_ratios > LARGEST_RATIO))
+    return check_modes(frozen, len(field.frequencies))
 
 
 def _of_modes(field: QuarticField, kept: NDArray[np.intp]) -> QuarticField:

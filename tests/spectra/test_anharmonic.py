@@ -218,6 +218,24 @@ def test_the_curvature_of_the_dipole_makes_overtones_bright() -> None:
     np.testing.assert_allclose(moments[1, 2], 0.04 / (2.0 * math.sqrt(2.0)), rtol=1e-12)
 
 
+def test_sticks_are_all_lines_and_need_a_dipole() -> None:
+    base = coupled((200.0, 1500.0, 2700.0), 0.3)
+    slopes = np.array([[0.1, 0.0, 0.0], [0.0, 0.05, 0.0], [0.0, 0.0, 0.07]])
+    field = QuarticField(base.frequencies, base.cubic, base.quartic, dipole_slopes=slopes)
+    with pytest.warns(PaiNNWarning, match="frozen"):
+        result = anharmonic(field, frozen=np.array([0]))
+    sticks = result.infrared_sticks()
+    assert sticks.shape == (1 + 2 + 3, 2)  # a frozen mode, fundamentals, states of two quanta
+    assert (np.diff(sticks[:, 0]) > 0.0).all()
+    assert result.infrared is not None
+    assert set(result.infrared) <= set(sticks[:, 1])
+    with pytest.raises(DataError, match="no infrared intensities"):
+        anharmonic(base, frozen=()).infrared_sticks()
+    assert "km/mol" not in anharmonic(base, frozen=()).table()
+    with pytest.raises(DataError, match="must be numbers"):
+        anharmonic(base, frozen="none")  # type: ignore[arg-type]
+
+
 def test_large_amplitude_modes_are_frozen_and_said() -> None:
     field = coupled((200.0, 1500.0, 2700.0), 0.5)
     quartic = field.quartic.copy()
