@@ -44,3 +44,5 @@ invcm_to_radians_per_fs: float = 2.0 * math.pi * _c.c * 100.0 * 1e-15
 e2_per_amu_to_km_per_mol: float = (
     _c.N_A * _c.e**2 / _c.atomic_mass / (12.0 * _c.epsilon_0 * _c.c**2) / 1e3
 )
+#: the same from (D/Å)²/amu, the unit of ``ase.vibrations``
+debye2_per_amu_to_km_per_mol: float = e2_per_amu_to_km_per_mol * debye_to_e_angstrom**2

@@ -21,6 +21,7 @@ from painn_ase.elements import ATOMIC_MASSES, SYMBOLS
 from painn_ase.errors import DataError, GeometryError, TrajectoryError
 from painn_ase.spectra import HarmonicResult, harmonic
 from painn_ase.trajectory.formats.optional import errors_named, need
+from painn_ase.units import debye2_per_amu_to_km_per_mol
 
 __all__ = [
     "ModeComparison",
@@ -197,7 +198,7 @@ def compare_with_ase(
             # intensities come in (D/Å)²/amu; ASE's own conversion is to km/mol
             vibrations.read(method="standard", direction="central")
             values = np.asarray(vibrations.get_frequencies())
-            intensities = np.asarray(vibrations.intensities) * 42.255
+            intensities = np.asarray(vibrations.intensities) * debye2_per_amu_to_km_per_mol
         else:
             values = np.asarray(vibrations.get_frequencies())
             intensities = None

@@ -22,6 +22,7 @@ from painn_ase.training.consistency import fit_energy_forces
 from painn_ase.training.findings import Finding
 from painn_ase.training.frames import LABELS, Frame
 from painn_ase.units import (
+    coulomb_constant,
     e_bohr_to_e_angstrom,
     hartree_to_ev,
     kcal_per_mol_to_ev,
@@ -261,7 +262,7 @@ def _polarizabilities(frames: Sequence[Frame]) -> Iterable[Finding]:
         [f.numbers.sum() for f in frames if f.polarizability is not None], dtype=np.float64
     )
     mean = np.trace(alpha, axis1=1, axis2=2) / 3.0
-    volume = float(np.median(mean / n_electrons)) * 14.3996
+    volume = float(np.median(mean / n_electrons)) * coulomb_constant
     what = f"{volume:.2f} Å³ per electron, lowest eigenvalue {lowest:.2g} e²Å²/eV"
     if lowest <= 0:
         yield Finding("warning", "polarizability", f"{what}: not positive definite (sign?)")

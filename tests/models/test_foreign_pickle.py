@@ -25,10 +25,10 @@ from schnetpack_files import LookAlikes, reference_weights
 from torch import nn
 
 from painn_ase.errors import ModelFileError
-from painn_ase.models.foreign_pickle import rebuild_pickle
-from painn_ase.models.foreign_records import ForeignObject, ForeignTensor
 from painn_ase.models.schnetpack import load_schnetpack
-from painn_ase.models.torch_archive import read_torch_file
+from painn_ase.models.schnetpack.foreign_pickle import rebuild_pickle
+from painn_ase.models.schnetpack.foreign_records import ForeignObject, ForeignTensor
+from painn_ase.models.schnetpack.torch_archive import read_torch_file
 
 UNITS: dict[str, Any] = {
     "energy_unit": 1.0,

@@ -22,7 +22,7 @@ from painn_ase.graph import from_ase
 from painn_ase.heads import Frame
 from painn_ase.models.file import load_model, save_model
 from painn_ase.models.schnetpack import SchNetPackUnits, build_potential, load_schnetpack
-from painn_ase.models.schnetpack_record import EnergyOutput, SchNetPackModel, TensorOutput
+from painn_ase.models.schnetpack.record import EnergyOutput, SchNetPackModel, TensorOutput
 from painn_ase.potential import AtomisticPotential
 
 RELATIVE = 1e-9

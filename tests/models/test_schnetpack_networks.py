@@ -15,10 +15,10 @@ from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import ModelFileError, SpecError
 from painn_ase.graph import from_ase
 from painn_ase.models import load_model, save_model
-from painn_ase.models.foreign_records import ForeignTensor
 from painn_ase.models.schnetpack import build_potential, load_schnetpack
-from painn_ase.models.schnetpack_record import read_model
-from painn_ase.models.torch_archive import read_torch_file
+from painn_ase.models.schnetpack.foreign_records import ForeignTensor
+from painn_ase.models.schnetpack.record import read_model
+from painn_ase.models.schnetpack.torch_archive import read_torch_file
 from painn_ase.potential import AtomisticPotential
 from painn_ase.testing import Tolerance, check_equivariance, check_finite_differences
 
@@ -174,7 +174,7 @@ def test_what_cannot_be_carried_over_is_refused_with_the_reason(reference: Path,
 def test_a_network_with_weights_of_other_shapes_is_refused(reference: Path) -> None:
     model = read_model(read_torch_file(reference / "schnetpack" / "so3net_random.model").content)
     model.weights["representation.mixings2.1.weight"] = nn.Linear(3, 3).weight.detach()
-    from painn_ase.models.schnetpack_units import SchNetPackUnits
+    from painn_ase.models.schnetpack.units import SchNetPackUnits
 
     with pytest.raises(ModelFileError, match="do not fit together"):
         build_potential(model, (1, 6, 8), SchNetPackUnits())

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from painn_ase.errors import ModelFileError
-from painn_ase.models.foreign_records import ForeignObject, ForeignTensor, describe
-from painn_ase.models.schnetpack_parts import MODULE_LIST, Weights, cannot_carry, expect, members
+from painn_ase.models.schnetpack.foreign_records import ForeignObject, ForeignTensor, describe
+from painn_ase.models.schnetpack.parts import MODULE_LIST, Weights, cannot_carry, expect, members
 from painn_ase.nn.spherical import allowed_paths, clebsch_gordan, rows_of
 from painn_ase.spec import NetworkSpec, PaiNNSpec, SchNetSpec, SO3netSpec
 

@@ -4,7 +4,7 @@ A pickle is a small program, and Python's own reader runs it: it imports what th
 calls what the file says. Here a machine of our own goes through the instructions instead. It knows
 the few that :func:`torch.save` writes, imports nothing, calls nothing the file names, and leaves
 records: an object is its class's name and its state, a function is its name. Everything else is
-refused, by name. Where the bytes come from is :mod:`painn_ase.models.torch_archive`.
+refused, by name. Where the bytes come from is :mod:`painn_ase.models.schnetpack.torch_archive`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from typing import Protocol
 import torch
 
 from painn_ase.errors import ModelFileError
-from painn_ase.models.foreign_records import ForeignName, ForeignObject, ForeignTensor, describe
+from painn_ase.models.schnetpack.foreign_records import (
+    ForeignName,
+    ForeignObject,
+    ForeignTensor,
+    describe,
+)
 
 __all__ = ["StorageSource", "rebuild_pickle"]
 

@@ -1,6 +1,6 @@
 """What a SchNetPack 2.x model file describes, checked piece by piece.
 
-Takes the inert records of :mod:`painn_ase.models.foreign_pickle` and gives one plain record,
+Takes the inert records of :mod:`.foreign_pickle` and gives one plain record,
 :class:`SchNetPackModel`. Whatever in the file would change the numbers and has no counterpart here
 is refused with the reason; nothing is dropped in silence.
 """
@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from painn_ase.errors import ModelFileError
-from painn_ase.models.foreign_records import ForeignObject, ForeignTensor, describe
-from painn_ase.models.schnetpack_networks import NetworkRecord, read_network
-from painn_ase.models.schnetpack_parts import (
+from painn_ase.models.schnetpack.foreign_records import ForeignObject, ForeignTensor, describe
+from painn_ase.models.schnetpack.networks import NetworkRecord, read_network
+from painn_ase.models.schnetpack.parts import (
     SILU,
     Weights,
     cannot_carry,
@@ -101,7 +101,7 @@ def read_model(content: object, energy_key: str | None = None) -> SchNetPackMode
     Parameters
     ----------
     content : object
-        What :func:`painn_ase.models.torch_archive.read_torch_file` found.
+        What :func:`painn_ase.models.schnetpack.torch_archive.read_torch_file` found.
     energy_key : str, optional
         Name of the energy among the outputs, needed where the file does not show which it is.
 

@@ -1,8 +1,7 @@
 """Import of models trained with SchNetPack 2.x; SchNetPack need not be installed.
 
-Nothing in the file is executed (:mod:`painn_ase.models.foreign_pickle`), and a model is carried
-over exactly or not at all (:mod:`painn_ase.models.schnetpack_record`). Here its names and units
-become ours.
+Nothing in the file is executed (:mod:`.foreign_pickle`), and a model is carried over exactly or not
+at all (:mod:`.record`). Here its names and units become ours.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ from torch import Tensor
 
 from painn_ase.elements import SYMBOLS
 from painn_ase.errors import ModelFileError, SpecError
-from painn_ase.models.schnetpack_networks import describe_network, rename_mlp, rename_network
-from painn_ase.models.schnetpack_record import SchNetPackModel, read_model
-from painn_ase.models.schnetpack_units import (
+from painn_ase.models.schnetpack.networks import describe_network, rename_mlp, rename_network
+from painn_ase.models.schnetpack.record import SchNetPackModel, read_model
+from painn_ase.models.schnetpack.torch_archive import read_torch_file
+from painn_ase.models.schnetpack.units import (
     DIPOLE_UNITS,
     ENERGY_UNITS,
     LENGTH_UNITS,
@@ -26,7 +26,6 @@ from painn_ase.models.schnetpack_units import (
     SchNetPackUnits,
     find_units,
 )
-from painn_ase.models.torch_archive import read_torch_file
 from painn_ase.potential import AtomisticPotential
 from painn_ase.spec import (
     DipoleSpec,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from painn_ase.errors import ModelFileError
-from painn_ase.models.foreign_records import ForeignObject, ForeignTensor, describe
+from painn_ase.models.schnetpack.foreign_records import ForeignObject, ForeignTensor, describe
 
 __all__ = [
     "MODULE_LIST",

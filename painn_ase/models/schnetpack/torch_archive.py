@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from painn_ase.errors import ModelFileError
-from painn_ase.models.foreign_pickle import rebuild_pickle
+from painn_ase.models.schnetpack.foreign_pickle import rebuild_pickle
 
 __all__ = ["TorchFile", "read_torch_file"]
 
@@ -30,7 +30,7 @@ class TorchFile:
     Attributes
     ----------
     content : object
-        Records and plain containers; see :mod:`painn_ase.models.foreign_pickle`.
+        Records and plain containers; see :mod:`painn_ase.models.schnetpack.foreign_pickle`.
     sha256 : str
         Checksum of the file.
     """
