@@ -49,7 +49,8 @@ def anharmonic(
         As :func:`painn_ase.quartic.quartic_field` measures it.
     window, threshold : float
         A cubic resonance within ``window`` cm⁻¹ is diagonalised where second order would err by
-        more than ``threshold`` cm⁻¹ (Martin's test).
+        more than ``threshold`` cm⁻¹ (Martin's test). Overtones of two modes within ``window`` of
+        each other are coupled to second order (Darling–Dennison).
     frozen : "auto" or modes
         Numbers from 0 of modes that stay harmonic and out of every sum, beside those that the field
         itself has frozen. ``"auto"``: those with |d_iiii|/ω above 2, as torsions have.
@@ -57,9 +58,8 @@ def anharmonic(
     Returns
     -------
     AnharmonicResult
-        Energies to second order, intensities to first. Overtones and combinations interact through
-        cubic resonances alone; the second-order (Darling–Dennison) couplings among them, which in
-        water move 2ν₂ and 2ν₃ of the stretches by 30 cm⁻¹, are not included.
+        Energies to second order, intensities to first. Overtones meet combinations through cubic
+        resonances alone, not through second-order couplings.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def anharmonic(
         raise DataError("all modes are frozen: nothing is left for perturbation theory")
     small = _of_modes(field, kept)
     resonances = fermi_resonances(small, window, threshold)
-    levels = levels_of(small, resonances)
+    levels = levels_of(small, resonances, window)
     constants = VibrationalConstants.of(small, resonances)
     x = np.zeros((n, n))
     x[np.ix_(kept, kept)] = constants.x
@@ -99,7 +99,7 @@ def anharmonic(
             Resonance(int(kept[r.i]), int(kept[r.j]), int(kept[r.k]), r.gap, r.error)
             for r in resonances
         ),
-        check=_check(field, kept, resonances),
+        check=_check(field, kept, resonances, window),
     )
     _advise(result)
     return result
@@ -127,13 +127,16 @@ def _of_modes(field: QuarticField, kept: NDArray[np.intp]) -> QuarticField:
 
 
 def _check(
-    field: QuarticField, kept: NDArray[np.intp], resonances: tuple[Resonance, ...]
+    field: QuarticField,
+    kept: NDArray[np.intp],
+    resonances: tuple[Resonance, ...],
+    window: float,
 ) -> Array | None:
     """Fundamentals of the field's check, with the same modes and resonances."""
     if field.check is None:
         return None
     other = _of_modes(replace(field.check, check=None), kept)
-    return _spread(field.frequencies, levels_of(other, resonances).wavenumbers, kept)
+    return _spread(field.frequencies, levels_of(other, resonances, window).wavenumbers, kept)
 
 
 def _spread(harmonic: Array, levels: Array, kept: NDArray[np.intp]) -> Array:

@@ -14,7 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from painn_ase.spectra.anharmonic_field import QuarticField, unit_lengths
 
-__all__ = ["Resonance", "VibrationalConstants", "fermi_resonances", "ground_state_rotation"]
+__all__ = [
+    "Resonance",
+    "VibrationalConstants",
+    "fermi_resonances",
+    "ground_state_rotation",
+    "overtone_couplings",
+]
 
 Array = NDArray[np.float64]
 
@@ -152,6 +158,26 @@ def _constant_term(field: QuarticField, sums: Array, gaps: Array) -> float:
         pairs = np.sum(field.rotor.coriolis**2, axis=(1, 2))  # Σ over r≠s: twice Σ over r<s
         total -= np.sum(field.rotor.constants * (1.0 + pairs)) / 4.0
     return float(total)
+
+
+def overtone_couplings(field: QuarticField, resonances: tuple[Resonance, ...] = ()) -> Array:
+    """Second-order (Darling–Dennison) matrix elements <2_r|H|2_s> at [r, s], r ≠ s, cm⁻¹.
+
+    The part a_r†² a_s² of ½[G, V₁] and of V₂, by hand as the constants above.
+    """
+    w, c = field.frequencies, field.cubic
+    sums, gaps = denominators(field, resonances)
+    halves = np.einsum("rrt->rt", c)
+    reach = np.einsum("rrt->rt", gaps) - np.einsum("rrt->rt", sums)
+    one_way = (halves * reach) @ halves.T
+    exchanged = np.sum(c**2 * (gaps.transpose(2, 0, 1) + gaps.transpose(0, 2, 1)), axis=2)
+    elements: Array = np.einsum("rss->rs", field.quartic) / 8.0
+    elements = elements + (one_way + one_way.T) / 32.0 - exchanged / 8.0
+    if field.rotor is not None:
+        ratios = w[:, None] / w[None, :]
+        squares = np.einsum("a,ars->rs", field.rotor.constants, field.rotor.coriolis**2)
+        elements = elements - squares * (ratios + ratios.T + 2.0) / 2.0
+    return elements
 
 
 def ground_state_rotation(field: QuarticField) -> Array | None:

@@ -1,8 +1,9 @@
 """Levels and first-order dipole moments of fundamentals, overtones and combinations.
 
-Deperturbed energies stand on the diagonal, and states that a cubic resonance joins are coupled by a
-small diagonalisation (GVPT2: Barone, J. Chem. Phys. 122, 014108 (2005)), which mixes their dipole
-moments too (Vázquez & Stanton, Mol. Phys. 104, 377 (2006)).
+Deperturbed energies stand on the diagonal. States that a cubic resonance joins, and overtones of
+two modes near each other (Darling & Dennison, Phys. Rev. 57, 128 (1940)), are coupled by a small
+diagonalisation (GVPT2: Barone, J. Chem. Phys. 122, 014108 (2005)), which mixes their dipoles
+too (Vázquez & Stanton, Mol. Phys. 104, 377 (2006)).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from painn_ase.spectra.anharmonic_constants import (
     Resonance,
     VibrationalConstants,
     denominators,
+    overtone_couplings,
 )
 from painn_ase.spectra.anharmonic_field import QuarticField, rotational_invcm_amu_angstrom2
 from painn_ase.units import e2_per_amu_to_km_per_mol
@@ -27,8 +29,10 @@ __all__ = ["LevelList", "levels_of"]
 Array = NDArray[np.float64]
 State = tuple[int, ...]
 
-#: states of more quanta are not followed along chains of resonances
-MOST_QUANTA = 6
+#: states of more quanta are not followed along chains of resonances: two quanta that each split
+MOST_QUANTA = 4
+#: overtones are coupled where that would move them by more, cm⁻¹
+SMALLEST_SHIFT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,18 +65,24 @@ class LevelList:
         return np.asarray(scale * self.wavenumbers * np.sum(self.moments**2, axis=1))
 
 
-def levels_of(field: QuarticField, resonances: tuple[Resonance, ...]) -> LevelList:
-    """Fundamentals, overtones and combinations of a field, all its modes taken."""
+def levels_of(
+    field: QuarticField, resonances: tuple[Resonance, ...], window: float = 200.0
+) -> LevelList:
+    """Fundamentals, overtones and combinations of a field, all its modes taken.
+
+    Overtones 2ν_r and 2ν_s are coupled where the modes are within ``window`` cm⁻¹ and it matters.
+    """
     n = len(field.frequencies)
+    exchanges = _exchanges(field, resonances, window)
     constants = VibrationalConstants.of(field, resonances)
     states = _states(n)
     energies = constants.excitations(states)
     moments = _moments(field, resonances)
     shares = np.ones(len(states))
     place = {tuple(state): row for row, state in enumerate(states.tolist())}
-    for block in _blocks(map(tuple, states.tolist()), resonances):
+    for block in _blocks(map(tuple, states.tolist()), exchanges):
         rows = [place.get(state) for state in block]
-        hamiltonian = _couplings(block, resonances, field)
+        hamiltonian = _couplings(block, exchanges)
         np.fill_diagonal(hamiltonian, constants.excitations(block))
         values, vectors = np.linalg.eigh(hamiltonian)
         bright = np.zeros((len(block), 3))
@@ -118,20 +128,57 @@ def _moments(field: QuarticField, resonances: tuple[Resonance, ...]) -> Array | 
 # ---------------------------------------------------------------------- resonances
 
 
-def _neighbours(state: State, resonances: tuple[Resonance, ...]) -> Iterable[tuple[State, int]]:
-    """States that a quantum of k turned into one of i and one of j gives, or the reverse."""
-    for number, r in enumerate(resonances):
-        for sign in (1, -1):
-            new = list(state)
-            new[r.k] -= sign
-            new[r.i] += sign
-            new[r.j] += sign
-            if min(new[r.k], new[r.i], new[r.j]) >= 0 and sum(new) <= MOST_QUANTA:
-                yield tuple(new), number
+@dataclass(frozen=True)
+class _Exchange:
+    """``strength`` × Π a† over ``born`` × Π a over ``lost``, and its conjugate, cm⁻¹."""
+
+    born: tuple[int, ...]
+    lost: tuple[int, ...]
+    strength: float
+
+    def applied(self, state: State) -> tuple[State, float] | None:
+        """The state that the operator makes of another, and the matrix element; None for zero."""
+        new, factor = list(state), 1.0
+        for k in self.lost:
+            factor *= new[k]
+            new[k] -= 1
+        for k in self.born:
+            new[k] += 1
+            factor *= new[k]
+        if factor <= 0.0 or sum(new) > MOST_QUANTA:
+            return None
+        return tuple(new), self.strength * math.sqrt(factor)
 
 
-def _blocks(starts: Iterable[State], resonances: tuple[Resonance, ...]) -> list[list[State]]:
-    """Groups of more than one state that resonances join, each with at least one of ``starts``."""
+def _exchanges(
+    field: QuarticField, resonances: tuple[Resonance, ...], window: float
+) -> list[_Exchange]:
+    """What couples states: cubic resonances to first order, overtones of two modes to second."""
+    found = []
+    for r in resonances:
+        strength = field.cubic[r.i, r.j, r.k] / math.sqrt(8.0)
+        half = 0.5 if r.i == r.j else 1.0
+        found.append(_Exchange((r.i, r.j), (r.k,), half * float(strength)))
+    elements = overtone_couplings(field, resonances)
+    w = field.frequencies
+    gaps = np.abs(w[:, None] - w)
+    coupled = (gaps < window) & (elements**2 > SMALLEST_SHIFT * 2.0 * gaps)
+    for r, s in np.argwhere(np.triu(coupled, 1)).tolist():
+        found.append(_Exchange((r, r), (s, s), 0.5 * float(elements[r, s])))
+    return found
+
+
+def _neighbours(state: State, exchanges: list[_Exchange]) -> Iterable[tuple[State, float]]:
+    """States coupled to one, with the matrix elements."""
+    for exchange in exchanges:
+        for way in (exchange, _Exchange(exchange.lost, exchange.born, exchange.strength)):
+            made = way.applied(state)
+            if made is not None:
+                yield made
+
+
+def _blocks(starts: Iterable[State], exchanges: list[_Exchange]) -> list[list[State]]:
+    """Groups of more than one state that are coupled, each with at least one of ``starts``."""
     seen: set[State] = set()
     groups = []
     for start in starts:
@@ -140,7 +187,7 @@ def _blocks(starts: Iterable[State], resonances: tuple[Resonance, ...]) -> list[
         seen.add(start)
         group = [start]
         for state in group:  # grows while it is walked through
-            for new, _ in _neighbours(state, resonances):
+            for new, _ in _neighbours(state, exchanges):
                 if new not in seen:
                     seen.add(new)
                     group.append(new)
@@ -149,22 +196,14 @@ def _blocks(starts: Iterable[State], resonances: tuple[Resonance, ...]) -> list[
     return groups
 
 
-def _couplings(block: list[State], resonances: tuple[Resonance, ...], field: QuarticField) -> Array:
-    """First-order matrix elements of the cubic resonances between the states of a block."""
+def _couplings(block: list[State], exchanges: list[_Exchange]) -> Array:
+    """Matrix elements between the states of a block."""
     place = {state: row for row, state in enumerate(block)}
     matrix = np.zeros((len(block), len(block)))
     for row, state in enumerate(block):
-        for new, number in _neighbours(state, resonances):
-            r = resonances[number]
-            if new not in place or new[r.k] > state[r.k]:
-                continue  # the other direction fills both halves
-            c = field.cubic[r.i, r.j, r.k] / math.sqrt(8.0)
-            if r.i == r.j:
-                ladder = math.sqrt(new[r.i] * (new[r.i] - 1)) / 2.0
-            else:
-                ladder = math.sqrt(new[r.i] * new[r.j])
-            matrix[row, place[new]] += c * ladder * math.sqrt(state[r.k])
-            matrix[place[new], row] = matrix[row, place[new]]
+        for new, element in _neighbours(state, exchanges):
+            if new in place:
+                matrix[row, place[new]] += element
     return matrix
 
 

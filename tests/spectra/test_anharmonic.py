@@ -152,6 +152,34 @@ def test_a_fermi_triad_of_three_modes_is_that_of_the_diagonalisation() -> None:
     assert np.ptp(pair[:2]) > 60.0
 
 
+@pytest.mark.parametrize("gap", [20.0, 60.0])
+def test_overtones_of_two_near_modes_repel_as_in_the_diagonalisation(gap: float) -> None:
+    """Two stretches of unlike symmetry and a bend: 2ν₂ and 2ν₃ share their second order."""
+    errors = []
+    for scale in (1.0, 0.5):
+        cubic, quartic = np.zeros((3, 3, 3)), np.zeros((3, 3, 3))
+        constants = {(0, 0, 0): -200, (0, 0, 1): 90, (0, 1, 1): 120, (0, 2, 2): 150}
+        constants |= {(1, 1, 1): -900, (1, 2, 2): -880}
+        for t, value in constants.items():
+            for p in itertools.permutations(t):
+                cubic[p] = scale * value
+        for (i, j), value in {(0, 0): 60, (0, 1): -90, (0, 2): -100, (1, 1): 320}.items():
+            quartic[i, j, j] = quartic[j, i, i] = scale**2 * value
+        quartic[1, 2, 2] = quartic[2, 1, 1] = 310.0 * scale**2
+        quartic[2, 2, 2] = 330.0 * scale**2
+        field = QuarticField(np.array([1650.0, 3830.0, 3830.0 + gap]), cubic, quartic)
+        result = anharmonic(field)
+        levels, _ = exact(field, 11)
+        above = levels - levels[0]
+        alike = (result.levels.quanta[:, 1:] == [2, 0]) | (result.levels.quanta[:, 1:] == [0, 2])
+        pair = result.levels.wavenumbers[alike.all(axis=1)]
+        errors.append(max(np.min(np.abs(above - value)) for value in pair))
+        plain = VibrationalConstants.of(field, result.resonances)
+        apart = plain.excitations([[0, 2, 0], [0, 0, 2]])
+        assert np.ptp(pair) > np.ptp(apart) + 2.0 * scale**2  # they repel
+    assert errors[1] < errors[0] / 8.0
+
+
 def test_a_resonance_goes_on_into_states_of_two_quanta() -> None:
     """2ν₁ ~ ν₂ couples 2ν₂ to states of three and four quanta."""
     field = coupled((1505.0, 3000.0), 0.2, fixed={(0, 0, 1): 120.0})
