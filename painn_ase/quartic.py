@@ -85,6 +85,11 @@ def quartic_field(
     calc = atoms.calc if calculator is None else calculator
     _refuse_structures(atoms, calc)
     modes = harmonic(atoms, calc)
+    if modes.n_held:
+        raise DataError(
+            f"{modes.n_held} coordinates are held by constraints: perturbation theory is for whole "
+            "molecules. Remove them with atoms.set_constraint()."
+        )
     rotor = rotor_of(modes.masses, modes.positions, modes.modes)
     _refuse_saddle_points(modes)
     every = sorted({*wide, *narrow})

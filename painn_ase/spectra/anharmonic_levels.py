@@ -163,8 +163,8 @@ def _exchanges(
     w = field.frequencies
     gaps = np.abs(w[:, None] - w)
     coupled = (gaps < window) & (elements**2 > SMALLEST_SHIFT * 2.0 * gaps)
-    for r, s in np.argwhere(np.triu(coupled, 1)).tolist():
-        found.append(_Exchange((r, r), (s, s), 0.5 * float(elements[r, s])))
+    for a, b in np.argwhere(np.triu(coupled, 1)).tolist():
+        found.append(_Exchange((a, a), (b, b), 0.5 * float(elements[a, b])))
     return found
 
 

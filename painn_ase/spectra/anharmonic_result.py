@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from painn_ase.errors import DataError
+from painn_ase.replacing import write_text
 from painn_ase.spectra.anharmonic_constants import Resonance
 from painn_ase.spectra.anharmonic_levels import LevelList
 
@@ -209,7 +210,7 @@ class AnharmonicResult:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write :meth:`as_dict` as JSON."""
         try:
-            Path(path).write_text(json.dumps(self.as_dict(), indent=1), encoding="utf-8")
+            write_text(Path(path), json.dumps(self.as_dict(), indent=1))
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from ase.constraints import FixAtoms
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
@@ -224,6 +225,10 @@ def test_structures_outside_the_theory_are_refused_by_name() -> None:
     moved.positions[1] *= 1.01
     with pytest.raises(GeometryError, match="not relaxed"):
         quartic_field(moved)
+    held = molecule()
+    held.set_constraint(FixAtoms([0]))
+    with pytest.raises(DataError, match="held by constraints"):
+        quartic_field(held)
     boxed = molecule()
     boxed.cell, boxed.pbc = np.eye(3) * 10.0, True
     with pytest.raises(GeometryError, match="periodic"):
