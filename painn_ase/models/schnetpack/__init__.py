@@ -1,21 +1,6 @@
 """Models of SchNetPack 2.x: files read without running them, records made ours, units."""
 
-from painn_ase.models.schnetpack.model import (
-    DIPOLE_UNITS,
-    ENERGY_UNITS,
-    LENGTH_UNITS,
-    POLARIZABILITY_UNITS,
-    SchNetPackUnits,
-    build_potential,
-    load_schnetpack,
-)
+from painn_ase.models.schnetpack.model import build_potential, load_schnetpack
+from painn_ase.models.schnetpack.units import SchNetPackUnits
 
-__all__ = [
-    "DIPOLE_UNITS",
-    "ENERGY_UNITS",
-    "LENGTH_UNITS",
-    "POLARIZABILITY_UNITS",
-    "SchNetPackUnits",
-    "build_potential",
-    "load_schnetpack",
-]
+__all__ = ["SchNetPackUnits", "build_potential", "load_schnetpack"]

@@ -19,10 +19,6 @@ from painn_ase.models.schnetpack.networks import describe_network, rename_mlp, r
 from painn_ase.models.schnetpack.record import SchNetPackModel, read_model
 from painn_ase.models.schnetpack.torch_archive import read_torch_file
 from painn_ase.models.schnetpack.units import (
-    DIPOLE_UNITS,
-    ENERGY_UNITS,
-    LENGTH_UNITS,
-    POLARIZABILITY_UNITS,
     SchNetPackUnits,
     find_units,
 )
@@ -35,15 +31,7 @@ from painn_ase.spec import (
     PolarizabilitySpec,
 )
 
-__all__ = [
-    "DIPOLE_UNITS",
-    "ENERGY_UNITS",
-    "LENGTH_UNITS",
-    "POLARIZABILITY_UNITS",
-    "SchNetPackUnits",
-    "build_potential",
-    "load_schnetpack",
-]
+__all__ = ["build_potential", "load_schnetpack"]
 
 #: Kinds of networks as their authors write them.
 _NAMES = {"painn": "PaiNN", "schnet": "SchNet", "so3net": "SO3net"}
