@@ -13,12 +13,8 @@ import pytest
 from ase import Atoms
 
 from painn_ase.graph import from_ase
-from painn_ase.models.schnetpack import (
-    DIPOLE_UNITS,
-    ENERGY_UNITS,
-    LENGTH_UNITS,
-    load_schnetpack,
-)
+from painn_ase.models.schnetpack import load_schnetpack
+from painn_ase.models.schnetpack.units import DIPOLE_UNITS, ENERGY_UNITS, LENGTH_UNITS
 
 _FOLDER = os.environ.get("PAINN_ASE_SCHNETPACK_VARIANTS", "")
 _FILES = sorted(Path(_FOLDER).glob("*.model")) if _FOLDER else []
