@@ -13,8 +13,10 @@ from painn_ase.cli.beads import number_of_beads
 from painn_ase.cli.md_start import (
     Typed,
     build_calculator,
+    check_named_again,
     command_record,
     contradiction,
+    model_record,
     saved_calculator,
 )
 from painn_ase.errors import SpecError
@@ -60,8 +62,10 @@ def begin_ring(
         For options that ring polymers do not have.
     """
     from painn_ase.cli.structures import read_structure
+    from painn_ase.md.run_files import RunFiles
 
     _refuse_useless(typed)
+    RunFiles.of(output, None).check_new(options["overwrite"])
     calculator = build_calculator(model, typed.device, typed.charge, typed.backend)
     atoms = read_structure(structure)
     config = _config(typed, options, calculator, atoms)
@@ -96,12 +100,28 @@ def continue_ring(typed: Typed, options: Mapping[str, Any], output: Path) -> Non
     for name in set(_SETTINGS) & set(typed.options) - {"steps", "save_every"}:
         if typed.options[name] != getattr(config, name):
             raise contradiction(state, f"--{name}", getattr(config, name), typed.options[name])
+    for name, was in _strides(config).items():
+        if typed.options.get(name, was) != was:
+            raise contradiction(state, f"--{name.replace('_', '-')}", was, typed.options[name])
     if "beads" in typed.options and number_of_beads(typed.options["beads"]) != config.n_beads:
         raise contradiction(state, "--beads", config.n_beads, typed.options["beads"])
+    check_named_again(typed, typed.options.get("steps"), saved.step, saved.starts[0], state)
+    record |= model_record(typed.model, calculator)
     changes = {n: typed.options[n] for n in ("steps", "save_every") if n in typed.options}
     _run(
         calculator, saved.starts, replace(config, **changes), output, options, record, going_on=True
     )
+
+
+def _strides(config: ReplicaConfig) -> dict[str, int]:
+    """What the options for recorded quantities were."""
+    fluxes = any(name.endswith("_flux") for name in config.record)
+    return {
+        "stride": config.position_stride,
+        "bead_stride": config.bead_stride,
+        "flux": config.stride if fluxes else 0,
+        **{n: config.stride if n in config.record else 0 for n in ("dipole", "polarizability")},
+    }
 
 
 def refuse_ring_options(typed: Typed) -> None:

@@ -20,8 +20,10 @@ __all__ = [
     "Typed",
     "begin",
     "build_calculator",
+    "check_named_again",
     "command_record",
     "contradiction",
+    "model_record",
     "resume",
     "saved_calculator",
 ]
@@ -111,11 +113,8 @@ def begin(model: str, structure: str, typed: Typed, defaults: Mapping[str, Any])
 
 def command_record(model: str, calculator: PaiNNCalculator, typed: Typed) -> dict[str, Any]:
     """What a restart needs besides structure and settings."""
-    from painn_ase.md import fingerprint
-
     return {
-        "model": _lasting_name(model),
-        "weights": fingerprint(calculator.potentials),
+        **model_record(model, calculator),
         "charge": typed.charge,
         "device": typed.device,
         "backend": typed.backend,
@@ -130,8 +129,7 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
     TrajectoryError
         When something the user typed contradicts the run, or the file does not say which model.
     """
-    from painn_ase.cli.structures import read_structure
-    from painn_ase.md import MDConfig, fingerprint
+    from painn_ase.md import MDConfig
 
     record = dict(saved.provenance.get("command", {}))
     calculator = saved_calculator(record, typed, state, saved.atoms.info.get("charge"))
@@ -139,21 +137,41 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
     wanted = _merged(typed.config, _settings(typed.options, calculator))
     for name, was, now in _contradictions(before, wanted):
         raise contradiction(state, name, was, now)
-    if wanted.get("steps", saved.step) < saved.step:
-        raise TrajectoryError(
-            f"--steps {wanted['steps']} is the total, and the run of {state} has done "
-            f"{saved.step} already. Give a larger number."
-        )
     atoms = saved.atoms
+    check_named_again(typed, wanted.get("steps"), saved.step, atoms, state)
+    atoms.calc = calculator
+    record |= model_record(typed.model, calculator)
+    return Start(atoms, MDConfig.from_dict(_merged(before, wanted)), record, going_on=True)
+
+
+def model_record(model: str | None, calculator: PaiNNCalculator) -> dict[str, Any]:
+    """Where a model that was named now lies, for the next restart; nothing if none was."""
+    from painn_ase.md import fingerprint
+
+    if model is None:
+        return {}
+    return {"model": _lasting_name(model), "weights": fingerprint(calculator.potentials)}
+
+
+def check_named_again(
+    typed: Typed, steps: int | None, done: int, atoms: Atoms, state: Path
+) -> None:
+    """Total number of steps and structure, where a restart names them, must fit the run.
+
+    Raises
+    ------
+    TrajectoryError
+        Says what was and what is.
+    """
+    from painn_ase.cli.structures import read_structure
+
+    if steps is not None and steps < done:
+        raise TrajectoryError(
+            f"--steps {steps} is the total, and the run of {state} has done {done} already. Give "
+            "a larger number."
+        )
     if typed.structure is not None:
         _check_named(read_structure(typed.structure), atoms, state)
-    atoms.calc = calculator
-    if typed.model is not None:  # it may have been moved: the next restart looks here
-        record |= {
-            "model": _lasting_name(typed.model),
-            "weights": fingerprint(calculator.potentials),
-        }
-    return Start(atoms, MDConfig.from_dict(_merged(before, wanted)), record, going_on=True)
 
 
 def _check_named(named: Atoms, atoms: Atoms, state: Path) -> None:

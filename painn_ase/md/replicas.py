@@ -108,6 +108,7 @@ def run_replicas(
         if restart:
             run.load()
         else:
+            run.files.check_new(overwrite)
             run.begin()
             run.save()
         run.open_trajectory(restart, author, overwrite)

@@ -10,6 +10,7 @@ from typing import Any
 from painn_ase.errors import TrajectoryError
 from painn_ase.md.state import RunState, read_state, write_state
 from painn_ase.trajectory import System, TrajectoryWriter
+from painn_ase.trajectory.writer import refuse_existing
 
 __all__ = ["RunFiles", "check_same_settings"]
 
@@ -38,6 +39,17 @@ class RunFiles:
         if state is None and trajectory is not None:
             state = trajectory.with_suffix(".state.npz")
         return cls(trajectory, None if state is None else Path(state))
+
+    def check_new(self, overwrite: bool) -> None:
+        """Refuse a new run where another one is recorded, before its restart file is replaced.
+
+        Raises
+        ------
+        TrajectoryError
+            When the trajectory exists and `overwrite` is false.
+        """
+        if self.trajectory is not None and not overwrite:
+            refuse_existing(self.trajectory)
 
     def read(self) -> RunState:
         """The last good state.

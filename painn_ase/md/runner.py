@@ -188,6 +188,7 @@ def run_md(
             if restart:
                 run.load()
             else:
+                files.check_new(overwrite)
                 run.prepare()
                 run.save(run.snapshot())
             run.open_trajectory(restart, author, overwrite)

@@ -25,7 +25,7 @@ from painn_ase.trajectory.constraints import constraint_records
 from painn_ase.trajectory.journal import JournaledFile, journal_path
 from painn_ase.trajectory.typed import attribute
 
-__all__ = ["System", "TrajectoryWriter"]
+__all__ = ["System", "TrajectoryWriter", "refuse_existing"]
 
 _ATTRIBUTE_LIMIT = 60_000  # HDF5 keeps an attribute below 64 KiB in the object header
 _CHUNK_BYTES = 128 * 1024
@@ -107,6 +107,22 @@ class _Stream:
     frame_bytes: int = 0
 
 
+def refuse_existing(path: Path) -> None:
+    """Protect a trajectory that is there, before anything beside it is written.
+
+    Raises
+    ------
+    TrajectoryError
+        When the file exists. A run killed in its first moment leaves an empty one, which holds
+        nothing to protect.
+    """
+    if path.exists() and path.stat().st_size:
+        raise TrajectoryError(
+            f"{path} exists already. Continue it with a restart, choose another name, or allow "
+            "it to be overwritten (`overwrite=True`, --overwrite)."
+        )
+
+
 class TrajectoryWriter:
     """An H5MD file that grows frame by frame.
 
@@ -169,12 +185,8 @@ class TrajectoryWriter:
         path = Path(path)
         if not strides:
             raise TrajectoryError("Nothing to record: name at least one quantity with its stride.")
-        # A run killed in its first moment leaves an empty file, which holds nothing to protect.
-        if path.exists() and path.stat().st_size and not overwrite:
-            raise TrajectoryError(
-                f"{path} exists already. Continue it with a restart, choose another name, or allow "
-                "it to be overwritten (`overwrite=True`, --overwrite)."
-            )
+        if not overwrite:
+            refuse_existing(path)
         if strides.get("cell") != strides.get("positions") and "cell" in strides:
             raise TrajectoryError("A changing cell is recorded as often as the positions.")
         if any(system.pbc) and system.n_replicas is None and "positions" in strides:

@@ -62,10 +62,32 @@ def test_md_of_a_ring_polymer_goes_on_with_what_the_file_says(tmp_path, ensemble
     for words, told in (
         ("--beads 8", "--beads was 4"),
         ("--temperature 250", "temperature was 300"),
+        ("--flux 2", "--flux was 4"),
+        ("--dipole 4", "--dipole was 0"),
+        ("--bead-stride 4", "--bead-stride was 8"),
+        ("water CH3OH", "structure was OH2"),
+        ("--steps 10", "--steps 10 is the total"),
     ):
         result = _md(f"-o {parts} --restart {words}")
         assert result.exit_code == 1
         assert told in " ".join(str(result.exception).split())
+
+
+@pytest.mark.parametrize("ensemble", ["nve", "rpmd"])
+def test_a_refused_run_leaves_the_restart_file_of_the_one_that_is_there(tmp_path, ensemble) -> None:
+    path = tmp_path / "run.h5"
+    words = f"water H2O --ensemble {ensemble} -q -o {path}"
+    words += " --beads 2 --equilibration 0.01" if ensemble == "rpmd" else ""
+    assert _md(f"{words} --steps 8 --stride 2").exit_code == 0
+    state = path.with_suffix(".state.npz")
+    before = state.read_bytes()
+    result = _md(words)
+    assert result.exit_code == 1
+    assert "exists already" in str(result.exception)
+    assert state.read_bytes() == before
+    assert _md(f"-o {path} -q --restart --steps 12").exit_code == 0
+    with TrajectoryReader(path) as reader:
+        assert len(reader.times("positions")) == 7
 
 
 def test_beads_go_into_equilibrium_before_dynamics(tmp_path) -> None:
