@@ -201,8 +201,9 @@ def _what_was_run(outcome: Outcome) -> str:
         text += f" A sharp line is {outcome.infrared.fwhm:.1f} cm⁻¹ wide (full width, Hann window)."
     if outcome.modes is not None:
         text += (
-            " Sticks are the normal modes of the relaxed structure, scaled to the tallest; they "
-            "are the same model without anharmonicity and temperature."
+            " Sticks are the normal modes of the relaxed structure, each as long as a line of its "
+            "intensity is high in this spectrum, divided by what the legend says; they are the "
+            "same model without anharmonicity and temperature."
         )
     return text
 

@@ -54,6 +54,22 @@ OF_A_RUN = frozenset(
         "restart",
     ]
 )
+#: Those of a file that say nothing of the density of states of its velocities.
+NOT_OF_POWER = frozenset(
+    [
+        "dipole_unit",
+        "polarizability_unit",
+        "volume",
+        "molecule",
+        "charges",
+        "polarised",
+        "jumps",
+        "laser",
+        "charge",
+        "friction",
+        "experiment",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,9 @@ def check_options(typed: Collection[str], of_structure: bool) -> None:
         what = "a structure's spectrum" if of_structure else "the spectrum of a trajectory"
         why = "says of a file" if of_structure else "says how a run is to be made"
         raise DataError(f"{names}: {why}, and means nothing for {what}. Leave it out.")
+    if "power" in typed and (unused := sorted(set(typed) & NOT_OF_POWER)):
+        names = ", ".join(f"--{n.replace('_', '-')}" for n in unused)
+        raise DataError(f"{names}: means nothing for a density of states, --power. Leave it out.")
 
 
 def pairs(words: Sequence[str] | None, option: str) -> dict[str, str]:
@@ -168,6 +187,11 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
     drawn, ratio = _with_advice(lambda: _spectra(series, wishes))
     if not drawn:
         raise DataError(f"{series.source} holds nothing a spectrum could be made of.")
+    if wishes.experiment is not None and "infrared" not in drawn:
+        raise DataError(
+            f"{series.source} holds no dipole, and {wishes.experiment} is laid over an infrared "
+            "spectrum: leave --experiment out."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for name, found in drawn.items():
         save_spectrum(found, folder / f"{name}.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,21 +130,27 @@ def power_by_atom(
     check_positive(count, "degrees_of_freedom", "modes")
     scale = _modes_per_density(density, count, temperature)
     facts: dict[str, str | float | int] = {"degrees_of_freedom": float(count)}
-    return {
-        name: given.described(
-            spectrum_from_density(
-                density,
-                row,
-                lambda frequency: np.full(len(frequency), scale),
-                conditions,
-                unit="modes/cm^-1",
-                quantity="density of states",
-                facts=facts,
-                advise=len(names) == 1,
-            )
+    shares = {
+        name: spectrum_from_density(
+            density,
+            row,
+            lambda frequency: np.full(len(frequency), scale),
+            conditions,
+            unit="modes/cm^-1",
+            quantity="density of states",
+            facts=facts,
+            advise=len(names) == 1,
         )
         for name, row in zip(names, np.eye(len(names)), strict=True)
     }
+    if temperature is None:  # none was used
+        shares = {name: _without_temperature(share) for name, share in shares.items()}
+    return {name: given.described(share) for name, share in shares.items()}
+
+
+def _without_temperature(spectrum: Spectrum) -> Spectrum:
+    facts = {k: v for k, v in spectrum.provenance.items() if k != "temperature_K"}
+    return replace(spectrum, provenance=facts)
 
 
 def _given(

@@ -73,10 +73,27 @@ class Recorded:
         """The spectrum with source, units and origins of its input in its provenance."""
         if self.series is None:
             return spectrum
-        facts = {"source": self.series.source, "input": self.series.summary}
+        facts = {"source": self.series.source, "input": self._summary(spectrum)}
         if self.series.notes:
             facts["notes"] = "; ".join(self.series.notes)
         return replace(spectrum, provenance={**spectrum.provenance, **facts})
+
+    def _summary(self, spectrum: Spectrum) -> str:
+        """The series' summary, with the temperature and volume that were given in their place."""
+        series = self.series
+        assert series is not None
+        said, origins = {"temperature": series.temperature, "volume": series.volume}, {}
+        used = {
+            "temperature": (spectrum.provenance.get("temperature_K"), "T = {:g} K (as given)"),
+            "volume": (spectrum.provenance.get("volume_angstrom3"), "volume {:.6g} Å³ (as given)"),
+        }
+        for name, (value, text) in used.items():
+            if value is not None and value != said[name]:
+                origins[name] = text.format(value)
+        if not origins:
+            return series.summary
+        kelvin = self.temperature if "temperature" in origins else series.temperature
+        return replace(series, temperature=kelvin, origins={**series.origins, **origins}).summary
 
 
 def recorded(

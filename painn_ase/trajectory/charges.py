@@ -53,7 +53,9 @@ def parse_charges(text: str) -> dict[str, float] | Path:
     return charges
 
 
-def add_dipole_of_charges(raw: RawSeries, given: Mapping[str, float] | Path | None) -> RawSeries:
+def add_dipole_of_charges(
+    raw: RawSeries, given: Mapping[str, float] | Path | None, lattice: Array | None = None
+) -> RawSeries:
     """`raw` with the dipole, and its flux, that its charges make of its positions and velocities.
 
     Parameters
@@ -62,6 +64,8 @@ def add_dipole_of_charges(raw: RawSeries, given: Mapping[str, float] | Path | No
         With positions or velocities.
     given : mapping of str to float, Path, or None
         e by element or type; a file with Born charges; None for the charges that the file records.
+    lattice : ndarray [3, 3], optional
+        Cell vectors as rows, Å, that count instead of the file's.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def add_dipole_of_charges(raw: RawSeries, given: Mapping[str, float] | Path | No
     charges, note = _neutral(raw, charges)
     notes += note
     if (positions := raw.channels.get("positions")) is not None:
-        values, jumps = follow_through_cell(raw)
+        values, jumps = follow_through_cell(raw, lattice)
         if jumps:
             notes.append(f"{jumps} jumps of atoms across the cell were undone")
         channels["dipole"] = _channel(positions, charges, values, "dipole", origin)
@@ -215,10 +219,10 @@ def _neutral(raw: RawSeries, charges: Array) -> tuple[Array, list[str]]:
 # -- positions -------------------------------------------------------------------------------------
 
 
-def follow_through_cell(raw: RawSeries) -> tuple[Array, int]:
+def follow_through_cell(raw: RawSeries, lattice: Array | None = None) -> tuple[Array, int]:
     """Positions whose atoms never jump by a lattice vector, and how many jumps were undone.
 
-    In the positions' own unit.
+    In the positions' own unit; `lattice` [3, 3] in Å counts instead of the file's cell.
 
     Raises
     ------
@@ -229,6 +233,8 @@ def follow_through_cell(raw: RawSeries) -> tuple[Array, int]:
     channel = raw.channels["positions"]
     positions = np.array(channel.values, dtype=np.float64)
     cell, pbc = raw.channels.get("cell"), raw.pbc or (True, True, True)
+    if lattice is not None:
+        cell, pbc = RawChannel(lattice[None], "Angstrom", "as given"), (True, True, True)
     vectors = None
     if cell is not None and any(pbc):
         scale = 1.0

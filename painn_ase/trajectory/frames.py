@@ -22,6 +22,7 @@ __all__ = ["HDF5_SUFFIXES", "check_atom_counts", "export_extxyz", "iterate_frame
 
 #: File names that mean HDF5.
 HDF5_SUFFIXES = (".h5", ".h5md", ".hdf5")
+_WITH_UNIT = ("positions", "velocities", "cell", "time")
 _XYZ_SUFFIXES = (".xyz", ".extxyz")
 #: A number of columns that no line of an extxyz file has.
 _MANY_COLUMNS = re.compile(rb":[A-Za-z]:\s*0*[1-9]\d{4,}")
@@ -55,6 +56,11 @@ def iterate_frames(
     path = Path(path)
     if not path.is_file():
         raise TrajectoryError(f"{path} does not exist. Check the path.")
+    if strange := set(units or {}) - set(_WITH_UNIT):
+        raise TrajectoryError(
+            f"a unit of {', '.join(sorted(strange))} was given; frames take units of "
+            f"{', '.join(_WITH_UNIT)}."
+        )
     if path.suffix.lower() in HDF5_SUFFIXES:
         with TrajectoryReader(path, units) as reader:
             yield from reader.iterate_atoms(stride)

@@ -49,7 +49,7 @@ def read_motion(path: str | Path, **said: Any) -> TimeSeries:
             "states. Leave --power out for the spectra of its dipoles."
         )
     if name == "positions" and not raw.runs:
-        values, jumps = follow_through_cell(raw)
+        values, jumps = follow_through_cell(raw, options.cell)
         raw = _with_channel(raw, name, replace(raw.channels[name], values=values))
         if jumps:
             note = f"{jumps} jumps of atoms across the cell were undone"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from painn_ase.errors import TrajectoryError
+from painn_ase.errors import TrajectoryError, UnitError
 from painn_ase.trajectory.ase_frames import raw_of_frames
 from painn_ase.trajectory.charges import add_dipole_of_charges, parse_charges
 from painn_ase.trajectory.formats import read_foreign
@@ -175,12 +175,34 @@ def read_raw(
         )
     if options.charges is not None:
         quantities = (*quantities, "positions", "velocities")
-    raw = _read(path, options, quantity, quantities)
+    raw = _in_typed_units(_read(path, options, quantity, quantities), options.units)
     if options.topology is not None:
         raw = add_topology(raw, options.topology)
     if options.charges is not None or _wants_charges(raw, quantities):
-        raw = add_dipole_of_charges(raw, options.charges)
+        raw = add_dipole_of_charges(raw, options.charges, options.cell)
     return _with_structure(raw)
+
+
+def _in_typed_units(raw: RawSeries, units: Mapping[str, str]) -> RawSeries:
+    """Positions, velocities, charges and cell in the units that the user says they have.
+
+    A dipole is made of them, and a volume; a unit of the spectra's own quantities is for `settle`.
+    """
+    channels, notes, structure = dict(raw.channels), list(raw.notes), raw.structure
+    for name in {"positions", "velocities", "charges", "cell"} & set(units) & set(channels):
+        held, typed = channels[name], units[name]
+        try:
+            factor = unit_factor(typed, name) / unit_factor(held.unit or typed, name)
+        except UnitError as error:
+            raise TrajectoryError(f"{raw.source}: {error}") from error
+        if abs(factor - 1.0) > 1e-6:
+            notes.append(
+                f"{name} are taken in {typed}, as you say, not in {held.unit} ({held.origin}): a "
+                f"factor of {factor:.4g}"
+            )
+            structure = None if name == "positions" else structure
+        channels[name] = replace(held, unit=typed)
+    return replace(raw, channels=channels, notes=tuple(notes), structure=structure)
 
 
 def _wants_charges(raw: RawSeries, quantities: Collection[str]) -> bool:

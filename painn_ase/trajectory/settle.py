@@ -142,6 +142,7 @@ def settle(
             "add them: `painn-ase evaluate`."
         )
     shaped = {n: _shaped(raw, n, c.values) for n, c in named.items()}
+    _check_units_are_used(raw, named, options)
     n_frames = _common_length(raw, shaped)
     origins: dict[str, str] = {}
     notes = list(raw.notes)
@@ -230,6 +231,16 @@ def _same(values: Mapping[str, Array], i: int, j: int, runs: bool) -> bool:
         if not np.allclose(a, b, rtol=1e-4, atol=1e-6 * float(np.abs(frames).max() or 1.0)):
             return False
     return True
+
+
+def _check_units_are_used(raw: RawSeries, named: Collection[str], options: SeriesOptions) -> None:
+    """Refuse the unit of something that is not read."""
+    read = {"time", *raw.channels, *named, *(name.removesuffix("_flux") for name in named)}
+    if unused := [name for name in options.units if name not in read]:
+        raise TrajectoryError(
+            f"a unit of {' and '.join(unused)} was given, but {raw.source} has none of it that is "
+            "read. Leave it out."
+        )
 
 
 # -- units ---------------------------------------------------------------------------------------

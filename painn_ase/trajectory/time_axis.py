@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,14 +92,32 @@ def read_time_axis(
     """
     if timestep is not None and not (np.isfinite(timestep) and timestep > 0.0):
         raise TrajectoryError(f"a time between frames of {timestep!r} fs is none; give it in fs.")
+    raw, overruled = _in_typed_unit(raw, time_unit)
+    said = overruled if timestep is None else ()
     clock = _clock(raw, n_frames)
     if clock is None:
         dt, origin = _without_clock(raw, timestep, time_unit)
-        return TimeAxis(dt, origin, np.arange(n_frames))
+        return TimeAxis(dt, origin, np.arange(n_frames), said)
     even = _even(clock, raw.source, same, lenient=timestep is not None)
     dt, origin, notes = _spacing(raw, clock, even.spacing, timestep, time_unit)
     frames, cut = _in_pieces(even.pieces, raw.source, dt)
-    return TimeAxis(dt, origin, frames, (*even.notes(dt), *notes, *cut))
+    return TimeAxis(dt, origin, frames, (*even.notes(dt), *said, *notes, *cut))
+
+
+def _in_typed_unit(raw: RawSeries, typed: str | None) -> tuple[RawSeries, tuple[str, ...]]:
+    """A unit of time that the user says wins over the file's, and a note where they differ."""
+    stated = raw.time_unit
+    if typed is None or stated is None:
+        return raw, ()
+    factor = _to_fs(typed, raw) / _to_fs(stated, raw)
+    if abs(factor - 1.0) < 1e-6:
+        return raw, ()
+    note = (
+        f"times are taken in {typed}, as you say, not in {stated} ({raw.time_origin}): a factor "
+        f"of {factor:.4g}"
+    )
+    origin = f"{raw.time_origin}, unit as given"
+    return replace(raw, time_unit=typed, time_origin=origin), (note,)
 
 
 def _clock(raw: RawSeries, n_frames: int) -> Array | None:

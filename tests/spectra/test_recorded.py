@@ -98,3 +98,22 @@ def test_a_power_spectrum_takes_masses_and_velocities_from_the_series() -> None:
     assert ours.band_area().value == pytest.approx(9.0)
     with pytest.raises(DataError, match="masses"):
         power(TimeSeries(timestep=DT, velocities=velocities))
+    assert "temperature_K" not in ours.provenance  # nobody named one
+    assert "T = " not in str(ours.provenance["input"])
+    told = power(series, resolution=200.0, temperature=300.0)
+    assert told.provenance["temperature_K"] == 300.0
+
+
+def test_the_words_about_the_input_name_the_temperature_and_volume_that_were_used() -> None:
+    series = TimeSeries(
+        timestep=DT,
+        dipole=DIPOLE,
+        temperature=300.0,
+        volume=1000.0,
+        origins={"temperature": "T = 300 K (from the file)", "volume": "volume 1000 Å³ (a cell)"},
+    )
+    plain = str(infrared(series, resolution=60.0).provenance["input"])
+    assert "T = 300 K (from the file), volume 1000 Å³ (a cell)" in plain
+    other = infrared(series, resolution=60.0, temperature=600.0, volume=2000.0)
+    assert other.provenance["temperature_K"] == 600.0
+    assert "T = 600 K (as given), volume 2000 Å³ (as given)" in str(other.provenance["input"])

@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from typer.testing import CliRunner
 
+from painn_ase.cli import app
 from painn_ase.errors import TrajectoryError
-from painn_ase.trajectory import System, TrajectoryWriter, read_time_series
+from painn_ase.trajectory import (
+    System,
+    TrajectoryWriter,
+    iterate_frames,
+    read_motion,
+    read_time_series,
+)
 from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3
 
 RNG = np.random.default_rng(0)
@@ -253,3 +261,80 @@ def test_a_bulk_in_a_text_file_takes_its_volume_or_cell(tmp_path: Path) -> None:
     ):
         with pytest.raises(TrajectoryError, match=words):
             read_time_series(tmp_path / "d.npy", **said, **wrong)
+
+
+# -- what a user says acts, or is refused ----------------------------------------------------------
+
+
+def test_a_unit_of_time_that_is_given_wins_over_the_formats(tmp_path: Path) -> None:
+    """PLUMED's `UNITS TIME=fs` does not show in its COLVAR."""
+    path = tmp_path / "COLVAR"
+    rows = np.column_stack([0.5 * np.arange(40), DIPOLES])
+    np.savetxt(path, rows, header="! FIELDS time dip.x dip.y dip.z", comments="#", fmt="%.6f")
+    assert read_time_series(path).timestep == pytest.approx(500.0)
+    series = read_time_series(path, units={"time": "fs"})
+    assert series.timestep == pytest.approx(0.5)
+    assert "unit as given" in series.origins["timestep"]
+    assert any("taken in fs, as you say, not in ps" in note for note in series.notes)
+
+
+def test_a_unit_of_positions_or_cell_that_is_given_acts(tmp_path: Path) -> None:
+    frames = _frames({}, molecule("H2O", vacuum=3.0))
+    for k, frame in enumerate(frames):
+        frame.positions[0, 2] += 0.01 * k
+        frame.pbc = True
+    path = tmp_path / "a.extxyz"
+    ase.io.write(path, frames, format="extxyz")
+    said = {"charges": {"O": -0.8, "H": 0.4}, "timestep": 1.0, "molecule": False}
+    plain = read_time_series(path, **said)
+    bohr = read_time_series(path, **said, units={"positions": "Bohr", "cell": "Bohr"})
+    np.testing.assert_allclose(
+        np.diff(bohr.dipole, axis=0), 0.529177 * np.diff(plain.dipole, axis=0), rtol=1e-5
+    )
+    assert bohr.volume == pytest.approx(plain.volume * 0.529177**3, rel=1e-5)
+    assert any("positions are taken in Bohr" in note for note in bohr.notes)
+
+
+def test_wrapped_positions_are_followed_through_a_cell_that_is_given(tmp_path: Path) -> None:
+    frames = _frames({}, molecule("H2O"))
+    for k, frame in enumerate(frames):
+        frame.positions += [0.0, 0.0, 0.25 * k]
+        frame.positions[:, 2] %= 5.0
+    path = tmp_path / "a.xyz"
+    ase.io.write(path, frames, format="xyz")
+    said = {"charges": {"O": -0.8, "H": 0.4}, "timestep": 1.0}
+    with pytest.raises(TrajectoryError, match="Give the cell"):
+        read_time_series(path, **said)
+    series = read_time_series(path, **said, cell=[5.0, 5.0, 5.0])
+    np.testing.assert_allclose(series.dipole, series.dipole[:1].repeat(40, axis=0), atol=1e-6)
+    with pytest.raises(TrajectoryError, match="Give the cell"):
+        read_motion(path, timestep=1.0)
+    moved = np.diff(read_motion(path, timestep=1.0, cell=[5.0, 5.0, 5.0]).positions, axis=0)
+    np.testing.assert_allclose(moved[..., 2], 0.25, atol=1e-6)
+
+
+def test_a_unit_of_what_is_not_read_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", DIPOLES)
+    with pytest.raises(TrajectoryError, match="unit of polarizability was given, but .*d.npy"):
+        read_time_series(
+            tmp_path / "d.npy", timestep=1.0, dipole_unit="D", polarizability_unit="a.u."
+        )
+
+
+def test_frames_take_no_unit_of_what_they_do_not_hold(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.extxyz", {})
+    with pytest.raises(TrajectoryError, match="unit of dipole was given; .*positions, velocities"):
+        next(iterate_frames(path, units={"dipole": "D"}))
+
+
+@pytest.mark.parametrize("option", [["--dipole-unit", "D"], ["--laser", "700"], ["--volume", "9"]])
+def test_a_density_of_states_refuses_what_says_nothing_of_it(
+    tmp_path: Path, option: list[str]
+) -> None:
+    path = _write(tmp_path / "a.extxyz", {})
+    given = ["spectrum", str(path), "--power", "--timestep", "1", "-o", str(tmp_path / "o")]
+    result = CliRunner().invoke(app, [*given, *option])
+    assert result.exit_code != 0
+    error = str(result.exception or result.output)
+    assert option[0] in error
+    assert "means nothing for a density of states" in error
