@@ -149,6 +149,8 @@ def test_impossible_settings_are_refused() -> None:
         SpectrumConfig(temperature=-1)
     with pytest.raises(SpecError, match="longer"):
         SpectrumConfig(segment=0.001)
+    with pytest.raises(SpecError, match=r"resolves 24 cm⁻¹, not 1"):
+        SpectrumConfig(segment=2.0, resolution=1.0)
 
 
 def test_spectra_of_a_series_use_its_segments_and_its_temperature() -> None:
@@ -163,8 +165,24 @@ def test_spectra_of_a_series_use_its_segments_and_its_temperature() -> None:
         compute_spectra(TimeSeries(timestep=1.0, dipole=rng.normal(size=(500, 3))))
 
 
+def test_a_saved_structure_keeps_charge_isotopes_and_held_atoms(tmp_path: Path) -> None:
+    from ase.constraints import FixAtoms
+
+    from painn_ase.cli.structures import read_structure
+    from painn_ase.workflow.structures import save_structure
+
+    atoms = molecule("H2O")
+    atoms.set_masses([15.999, 2.014, 1.008])
+    atoms.set_constraint(FixAtoms([0]))
+    save_structure(tmp_path / "relaxed.xyz", atoms, 1.0)
+    found = read_structure(str(tmp_path / "relaxed.xyz"))
+    assert found.info["charge"] == 1.0
+    np.testing.assert_allclose(found.get_masses(), atoms.get_masses())
+    assert [c.todict() for c in found.constraints] == [c.todict() for c in atoms.constraints]
+
+
 def test_settings_survive_json() -> None:
-    config = SpectrumConfig(resolution=12.5, rotation=True)
+    config = SpectrumConfig(resolution=12.5, segment=5.0, rotation=True)
     from painn_ase.spec import to_dict
 
     assert SpectrumConfig(**json.loads(json.dumps(to_dict(config)))) == config

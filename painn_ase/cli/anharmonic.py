@@ -81,7 +81,8 @@ def anharmonic(
     if output is not None:
         refuse_existing([output / name for name in FILES], overwrite)
     atoms = read_structure(structure)
-    if not (average_masses or atoms.has("masses")):
+    stated_masses = atoms.has("masses")
+    if not (average_masses or stated_masses):
         atoms.set_masses("most_common")
     atoms.calc = PaiNNCalculator(model, device=device, dtype="float64", charge=charge)
     if not keep:
@@ -96,13 +97,15 @@ def anharmonic(
     else:
         typer.echo("\n" + result.table())
     if output is not None:
-        from ase.io import write
+        from painn_ase.md.identity import charge_of_run
+        from painn_ase.workflow.structures import save_structure
 
         output.mkdir(parents=True, exist_ok=True)
         result.save(output / "anharmonic.json")
         (output / "anharmonic.txt").write_text(result.table(), encoding="utf-8")
-        columns = ["symbols", "positions"]
-        write(output / "relaxed.xyz", atoms, format="extxyz", columns=columns)
+        if not stated_masses:
+            atoms.set_masses("defaults")  # those of the user's file, not of this analysis
+        save_structure(output / "relaxed.xyz", atoms, charge_of_run(atoms, atoms.calc))
         typer.echo(f"written: {output}/ ({', '.join(FILES)})", err=as_json)
 
 

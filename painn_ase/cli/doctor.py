@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from painn_ase.cli.outputs import refuse_existing
 from painn_ase.errors import SpecError
 
 if TYPE_CHECKING:
@@ -33,12 +35,15 @@ def doctor(
     everything: bool = typer.Option(
         False, "--all", "-a", help="Show every quantity of every check, not only the worst."
     ),
-    charge: float | None = typer.Option(None, help="Total charge, e; by default the model's."),
+    charge: float | None = typer.Option(
+        None, help="Total charge, e; by default the structure's, else the model's."
+    ),
     steps: int = typer.Option(200, min=0, help="Steps of the NVE run; 0 leaves it out."),
     timestep: float = typer.Option(0.5, min=0.001, help="Time step of the NVE run, fs."),
     temperature: float = typer.Option(300.0, "-T", min=0.0, help="Of the NVE run, K."),
     seed: int = typer.Option(0, help="Of the random rotation, reflection, shift and velocities."),
     json_file: Path | None = typer.Option(None, "--json", help="Also write all findings here."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace that file."),
 ) -> None:
     """Examine any ASE calculator: symmetries, derivatives, smoothness, origin of its dipole.
 
@@ -51,6 +56,8 @@ def doctor(
     from painn_ase.cli.structures import read_structure
     from painn_ase.testing import examine
 
+    if json_file is not None:
+        refuse_existing([json_file], overwrite, "name another file")
     atoms = read_structure(structure)
     if charge is not None:
         atoms.info["charge"] = charge
@@ -86,7 +93,7 @@ def _calculator(name: str, charge: float | None) -> Calculator:
     sys.path.insert(0, os.getcwd())  # a module beside the user, as `python -m` finds it
     try:
         made = getattr(importlib.import_module(module_name), factory)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever somebody's module does
         raise SpecError(
             f"{name!r} gives no calculator ({type(error).__name__}: {error}). Give module:factory, "
             "where factory() without arguments returns an ASE calculator; write such a function "
@@ -139,7 +146,7 @@ def _as_dict(finding: Finding) -> dict[str, Any]:
     return {
         "check": finding.check,
         "quantity": finding.quantity,
-        "size": size if size is None or size == size else str(size),
+        "size": size if size is None or math.isfinite(size) else str(size),
         "allowed": finding.allowed,
         "unit": finding.unit,
         "verdict": finding.verdict,

@@ -162,15 +162,15 @@ def write_all(
     animate: bool,
 ) -> None:
     """Modes, structure, spectra, picture and animations into `folder`; says what was written."""
-    from ase.io import write
-
+    from painn_ase.md.identity import charge_of_run
     from painn_ase.plotting import Panel, draw_panels
     from painn_ase.spectra import harmonic_lines, save_spectrum
+    from painn_ase.workflow.structures import save_structure
 
     folder.mkdir(parents=True, exist_ok=True)
     result.save(folder / "modes.json")
     (folder / "modes.txt").write_text(result.table(), encoding="utf-8")
-    write(folder / "relaxed.xyz", atoms, format="extxyz", columns=["symbols", "positions"])
+    save_structure(folder / "relaxed.xyz", atoms, charge_of_run(atoms, atoms.calc))
     drawn = {}
     if result.infrared is not None:
         drawn["infrared"] = result.infrared_spectrum(fwhm)

@@ -33,7 +33,12 @@ _SETTINGS = (
     "steps", "ensemble", "timestep", "temperature", "friction", "time_constant", "pressure",
     "seed", "log_every", "save_every",
 )  # fmt: skip
-_STRIDES = ("stride", "dipole", "polarizability", "flux")
+#: Options that only some ensembles have.
+_OF_ENSEMBLES = {
+    "friction": ("langevin", "baoab", "npt"),
+    "time_constant": ("bussi", "nose-hoover"),
+    "pressure": ("npt",),
+}
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,12 @@ def begin(model: str, structure: str, typed: Typed, defaults: Mapping[str, Any])
     given = typed.options if typed.config else defaults
     values = _merged(typed.config, _settings(given, calculator))
     config = MDConfig.from_dict(values)
+    for name, ensembles in _OF_ENSEMBLES.items():
+        if name in typed.options and config.ensemble not in ensembles:
+            raise SpecError(
+                f"--{name.replace('_', '-')} does nothing in the ensemble {config.ensemble!r}: it "
+                f"is of {', '.join(ensembles)}."
+            )
     atoms = read_structure(structure)
     atoms.calc = calculator
     return Start(atoms, config, command_record(model, calculator, typed), going_on=False)

@@ -199,6 +199,10 @@ def spectrum(
     if restart:
         values = saved_settings(output) | {k: v for k, v in values.items() if k in typed}
     config: SpectrumConfig = from_dict(SpectrumConfig, values)
+    if experiment is not None:
+        from painn_ase.spectra import load_spectrum
+
+        load_spectrum(experiment)  # complains now, not hours later
     atoms = read_structure(structure)
     calculator = PaiNNCalculator(source, device=device, charge=charge, backend=backend)
     try:

@@ -11,7 +11,7 @@ from torch import Tensor
 from painn_ase.graph import AtomGraph
 from painn_ase.md.batch import ReplicaBatch
 from painn_ase.md.committee import Committee
-from painn_ase.md.identity import fingerprint
+from painn_ase.md.identity import model_digests
 from painn_ase.potential import Prediction
 from painn_ase.spec import to_dict
 
@@ -46,8 +46,8 @@ class BatchEvaluation:
     ----------
     spread : Tensor [n_copies * n_atoms, 3] or None
         Standard deviations of the last forces among the members of a committee, eV/Å.
-    weights : str
-        SHA-256 of the weights of all members.
+    digests : dict of str to str
+        SHA-256 of the weights and of the descriptions of all members.
     """
 
     def __init__(self, potential: BatchedPotential, batch: ReplicaBatch) -> None:
@@ -55,7 +55,7 @@ class BatchEvaluation:
         self._potential = potential
         self._batch = batch
         self._graphs: tuple[AtomGraph, ...] = ()
-        self.weights = fingerprint(self._models())
+        self.digests = model_digests(self._models())
 
     def forces_of(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Energies and forces of all copies, as a stepper asks for them."""

@@ -18,7 +18,7 @@ from painn_ase.potential import AtomisticPotential
 from painn_ase.spec import to_dict
 from painn_ase.trajectory import constraint_records
 
-__all__ = ["RunIdentity", "charge_of_run", "fingerprint"]
+__all__ = ["RunIdentity", "charge_of_run", "fingerprint", "model_digests"]
 
 
 @dataclass(frozen=True)
@@ -132,14 +132,19 @@ def fingerprint(potentials: Sequence[AtomisticPotential]) -> str:
     return digest.hexdigest()
 
 
+def model_digests(potentials: Sequence[AtomisticPotential]) -> dict[str, str]:
+    """SHA-256 of the weights and of the headers but for their provenance."""
+    specs = [to_dict(potential.spec) for potential in potentials]
+    built = [{k: v for k, v in spec.items() if k != "provenance"} for spec in specs]
+    spec_digest = hashlib.sha256(json.dumps(built, sort_keys=True).encode()).hexdigest()
+    return {"weights": fingerprint(potentials), "description": spec_digest}
+
+
 def _describe(calculator: Any) -> dict[str, Any]:
     """A calculator as far as it can be told from others: weights, or class and plain parameters."""
     potentials = getattr(calculator, "potentials", None)
     if potentials is not None and all(isinstance(p, AtomisticPotential) for p in potentials):
-        specs = [to_dict(potential.spec) for potential in potentials]
-        built = [{k: v for k, v in spec.items() if k != "provenance"} for spec in specs]
-        spec_digest = hashlib.sha256(json.dumps(built, sort_keys=True).encode()).hexdigest()
-        return {"weights": fingerprint(potentials), "description": spec_digest}
+        return model_digests(potentials)
     parameters = getattr(calculator, "parameters", None) or {}
     return {
         "class": type(calculator).__name__,

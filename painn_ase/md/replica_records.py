@@ -137,8 +137,14 @@ class ReplicaConfig:
             )
         if (self.bead_stride or self.heat_capacity) and self.n_beads == 1:
             raise SpecError("bead_stride and heat_capacity are for ring polymers of many beads.")
-        if self.thermostat not in ("local", "global"):
-            raise SpecError(f"thermostat is 'local' or 'global', not {self.thermostat!r}.")
+        for name, allowed in (
+            ("thermostat", ("local", "global")),
+            ("rotation", ("remove", "keep")),
+            ("guard", ("warn", "stop", "off")),
+        ):
+            if getattr(self, name) not in allowed:
+                choice = " or ".join(map(repr, allowed))
+                raise SpecError(f"{name} is {choice}, not {getattr(self, name)!r}.")
 
     @property
     def n_beads(self) -> int:

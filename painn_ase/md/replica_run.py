@@ -44,6 +44,7 @@ _CHANGEABLE = ("steps", "save_every", "guard", "max_drift", "keep_memory")
 #: What defines the system, and where a restart file keeps it.
 _SAVED_NAMES = {
     "atoms": "numbers", "masses": "masses", "constraints": "held", "total charge": "charge",
+    "cell": "cell",
 }  # fmt: skip
 #: λ of the internal modes' friction 2λω_k; Langevin dynamics has none of them.
 _DAMPING = {"langevin": 1.0, "pimd": 1.0, "trpmd": 0.5, "rpmd": 0.0}
@@ -350,7 +351,7 @@ class ReplicaRun:
             "first_energy": self.drift.first,
             "pbc": [bool(p) for p in self.template.pbc],
             "constraints": constraint_records(self.template),
-            "weights": self.evaluation.weights,
+            **self.evaluation.digests,
             "provenance": self.provenance,
         }
         self.files.save(RunState(self.step, header, arrays))
@@ -374,20 +375,24 @@ class ReplicaRun:
             "masses": self.copies.masses,
             "constraints": self.copies.held,
             "total charge": self.starts.charge,
+            "cell": np.array(self.template.cell[:]),
+            "periodicity": [bool(p) for p in self.template.pbc],
         }
-        for name, key in _SAVED_NAMES.items():
+        was = {name: saved.arrays.get(key) for name, key in _SAVED_NAMES.items()}
+        was["periodicity"] = saved.header.get("pbc")
+        for name, value in was.items():
             # Files of 0.1.0 hold the numbers alone.
-            if key in saved.arrays and not np.array_equal(saved.arrays[key], now[name]):
+            if value is not None and not np.array_equal(value, now[name]):
                 raise TrajectoryError(
                     f"{self.files.state} belongs to a run with other {name}. Restart with the "
                     "same structure, or begin a new run."
                 )
-        weights = self.evaluation.weights
-        if saved.header.get("weights", weights) != weights:
-            raise TrajectoryError(
-                f"{self.files.state} belongs to a run with another model: the weights differ. "
-                "Restart with the same, or begin a new run."
-            )
+        for what, digest in self.evaluation.digests.items():
+            if saved.header.get(what, digest) != digest:
+                raise TrajectoryError(
+                    f"{self.files.state} belongs to a run with another model: other {what}. "
+                    "Restart with the same, or begin a new run."
+                )
         if saved.arrays["positions"].shape != tuple(self.state.positions.shape):
             raise TrajectoryError(
                 f"{self.files.state} belongs to a run with another number of replicas. Restart "

@@ -475,7 +475,7 @@ class _Run:
         where = ""
         if self.files.state is not None:
             broken = self.files.state.with_suffix(".failed.extxyz")
-            _write_frame(broken, self.atoms)
+            _write_frame(broken, self.atoms, self.identity.system["charge"])
             self.save(snapshot)
             where = (
                 f" The state of step {snapshot.step} is in {self.files.state}, the broken frame in "
@@ -505,9 +505,14 @@ def describe_calculator(calculator: Any) -> dict[str, Any]:
     return record
 
 
-def _write_frame(path: Path, atoms: Atoms) -> None:
+def _write_frame(path: Path, atoms: Atoms, charge: float | None) -> None:
+    """What a new run would need of the broken frame: isotopes and charge, too."""
     frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     frame.arrays["momenta"] = atoms.arrays["momenta"].copy()
+    if atoms.has("masses"):
+        frame.set_masses(atoms.get_masses())
+    if charge is not None:
+        frame.info["charge"] = charge
     try:
         ase.io.write(path, frame, format="extxyz")
     except OSError:

@@ -15,6 +15,7 @@ from painn_ase.md import MDResult
 from painn_ase.md.replicas import ReplicaResult
 from painn_ase.spec import from_dict, to_dict
 from painn_ase.spectra import HarmonicResult, Spectrum
+from painn_ase.spectra.windows import depth_for_resolution, window_fwhm
 
 __all__ = [
     "RESULT_FILES",
@@ -138,6 +139,21 @@ class SpectrumConfig:
             raise SpecError(
                 f"a segment of {self.segment:g} ps holds fewer than 8 recorded frames; make it "
                 "longer or record more often."
+            )
+        if self.resolution is not None:
+            self._check_resolution(self.resolution)
+
+    def _check_resolution(self, resolution: float) -> None:
+        """Now, and not when the dynamics is done."""
+        n_frames = 1 + self.segment_steps // self.stride
+        interval = self.stride * self.timestep
+        if not resolution > 0 or (
+            depth_for_resolution("hann", resolution, interval, "segments") > n_frames
+        ):
+            finest = window_fwhm("hann", n_frames, interval, "segments")
+            raise SpecError(
+                f"a segment of {self.segment:g} ps resolves {finest:.3g} cm⁻¹, not "
+                f"{resolution:g}; make it longer, or ask for less."
             )
 
     @property

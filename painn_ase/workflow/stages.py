@@ -20,7 +20,7 @@ from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import GeometryError, PaiNNWarning, TrajectoryError
 from painn_ase.md import Frame, MDConfig, MDResult, RecordConfig, run_md
 from painn_ase.md.committee import driving
-from painn_ase.md.identity import RunIdentity
+from painn_ase.md.identity import RunIdentity, charge_of_run
 from painn_ase.md.replica_starts import held_coordinates
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.replacing import write_text
@@ -46,6 +46,7 @@ from painn_ase.workflow.records import (
     SpectrumConfig,
     saved_settings,
 )
+from painn_ase.workflow.structures import save_structure
 
 __all__ = ["run_spectrum"]
 
@@ -236,8 +237,7 @@ def _relax(
                 PaiNNWarning,
                 stacklevel=2,
             )
-    frame = atoms.copy()
-    ase.io.write(path, frame, format="extxyz", write_info=False)
+    save_structure(path, atoms, charge_of_run(atoms, atoms.calc))
     # What the file keeps is what a restart would read: go on from that.
     _take_positions(atoms, path)
 

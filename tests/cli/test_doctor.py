@@ -21,6 +21,9 @@ class Broken(EMT):
 
 def nothing():
     return 3
+
+def unset():
+    raise RuntimeError("VASP_COMMAND is not set")
 """
 
 
@@ -36,6 +39,9 @@ def test_a_sound_model_passes_with_exit_code_zero(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "found.json").read_text())
     assert {"check", "quantity", "size", "allowed", "unit", "verdict", "note"} == set(found[0])
     assert {row["verdict"] for row in found} == {"ok", "not measured"}
+    again = doctor("ethanol", "CH3CH2OH", "--steps", "0", "--json", str(tmp_path / "found.json"))
+    assert again.exit_code == 1
+    assert "exists already" in str(again.exception)
 
 
 def test_any_calculator_is_named_by_module_and_factory_and_a_fault_is_exit_code_one(
@@ -55,6 +61,7 @@ def test_any_calculator_is_named_by_module_and_factory_and_a_fault_is_exit_code_
         ("ase.calculators.emt:NoSuch", "no attribute 'NoSuch'"),
         ("no_such_module:make", "No module named"),
         ("broken_emt:nothing", "is no ASE calculator"),
+        ("broken_emt:unset", "VASP_COMMAND is not set"),
     ],
 )
 def test_what_is_no_calculator_is_refused_with_the_remedy(

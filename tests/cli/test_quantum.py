@@ -103,6 +103,9 @@ def test_beads_go_into_equilibrium_before_dynamics(tmp_path) -> None:
     [
         ("--ensemble nve --beads 4", "only ring polymers"),
         ("--ensemble pimd --pressure 1", "no such setting"),
+        ("--ensemble nve --pressure 1", "it is of npt"),
+        ("--ensemble nve --friction 0.1", "it is of langevin, baoab, npt"),
+        ("--ensemble langevin --time-constant 10", "it is of bussi, nose-hoover"),
         ("--ensemble pimd --dipole 2 --flux 3", "at one stride"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import ase.units
@@ -120,10 +121,17 @@ def test_a_restart_of_another_system_is_refused_by_what_differs(potential, tmp_p
     charged = _starts(2)
     for atoms in charged:
         atoms.info["charge"] = -1
+    boxed, periodic = _starts(2), _starts(2)
+    for atoms in boxed:
+        atoms.cell = [15.0, 15.0, 15.0]
+    for atoms in periodic:
+        atoms.pbc = True
     for starts, what in (
         (charged, "total charge"),
         (heavy, "masses"),
         (fixed, "constraints"),
+        (boxed, "cell"),
+        (periodic, "periodicity"),
         (_starts(3), "number of rep"),
     ):
         with pytest.raises(TrajectoryError, match=what):
@@ -131,6 +139,10 @@ def test_a_restart_of_another_system_is_refused_by_what_differs(potential, tmp_p
     other = random_potential(8, 1, 6, 4.0, dtype=torch.float64, seed=3)
     with pytest.raises(TrajectoryError, match="another model"):
         run_replicas(other, _starts(2), config, state=state, restart=True)
+    rescaled = copy.deepcopy(potential)
+    rescaled.spec = dataclasses.replace(potential.spec, description="another unit")
+    with pytest.raises(TrajectoryError, match="another model: other description"):
+        run_replicas(rescaled, _starts(2), config, state=state, restart=True)
     longer = dataclasses.replace(config, timestep=0.25)
     with pytest.raises(TrajectoryError, match=r"timestep was 0\.5, is 0\.25"):
         run_replicas(potential, _starts(2), longer, state=state, restart=True)
