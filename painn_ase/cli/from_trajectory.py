@@ -170,6 +170,10 @@ def spectra_of_trajectory(
     names = ["power.csv"] if wishes.power else ["infrared.csv", "raman.csv"]
     if wishes.polarised:
         names += ["raman_vv.csv", "raman_vh.csv"]
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"--output {folder} is a file; name a folder for what is written.")
+    if wishes.friction is not None and not wishes.friction >= 0.0:
+        raise DataError(f"--friction {wishes.friction:g} is none; give 1/fs, zero or more.")
     refuse_existing((folder / name for name in (*names, "spectra.png")), overwrite)
     series = (read_motion if wishes.power else read_time_series)(source, **said)
     if wishes.friction is not None:
@@ -208,7 +212,9 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
         panels.append(Panel(curves, experiment=measured))
     figure = draw_panels(panels, direction="descending" if wishes.descending else "ascending")
     figure.savefig(folder / "spectra.png", dpi=150)
-    typer.echo(f"written: {folder}/ ({', '.join(sorted(p.name for p in folder.iterdir()))})")
+    typer.echo(
+        f"written: {folder}/ ({', '.join((*(f'{name}.csv' for name in drawn), 'spectra.png'))})"
+    )
 
 
 def _spectra(series: TimeSeries, wishes: Wishes) -> tuple[dict[str, Any], Any]:

@@ -135,6 +135,12 @@ def series_options(
 ) -> SeriesOptions:
     """What a user says of a file, as :func:`read_time_series` takes it."""
     known = {"dipole": dipole_unit, "polarizability": polarizability_unit}
+    for quantity, unit in known.items():
+        if unit is not None and (units or {}).get(quantity, unit) != unit:
+            raise TrajectoryError(
+                f"the unit of {quantity} is given twice, {unit} and {(units or {})[quantity]}; "
+                "leave one out."
+            )
     return SeriesOptions(
         timestep=timestep,
         units={**{k: v for k, v in known.items() if v is not None}, **(units or {})},
@@ -166,7 +172,8 @@ def read_raw(
     """
     path, options = Path(path), options or SeriesOptions()
     if not path.is_file():
-        raise TrajectoryError(f"{path} does not exist. Check the path.")
+        wrong = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise TrajectoryError(f"{path} {wrong}. Check the path.")
     check_keys(options.keys, (*SPECTRAL, "time", "step"))
     suffix = path.suffix.lower()
     if suffix in _SPECTRA:

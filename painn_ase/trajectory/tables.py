@@ -82,6 +82,8 @@ def raw_of_table(
         array = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
     except Exception as error:  # NumPy's header parser alone raises half a dozen kinds
         raise TrajectoryError(f"{path} is not a readable .npy array: {error}.") from error
+    if axes is not None and array.ndim < 3:
+        raise _no_further_axis(path)
     if array.ndim == 2 and array.shape[1] in (3, 4, 5, 9, 10, 11):
         return raw_of_columns(None, array, path, keys, quantity)
     shape = array.shape
@@ -99,7 +101,7 @@ def raw_of_arrays(channels: Mapping[str, RawChannel], path: Path, axes: str | No
     """Arrays of (n_frames, …), or with an axis more whose meaning the user has said."""
     if axes is not None and axes not in AXES:
         raise TrajectoryError(f"axes is {axes!r}; allowed are {', '.join(AXES)}.")
-    changed, runs = {}, set()
+    changed, runs, further = {}, set(), False
     for name, channel in channels.items():
         tail = len(SPECTRAL[name])
         values = channel.values
@@ -113,6 +115,7 @@ def raw_of_arrays(channels: Mapping[str, RawChannel], path: Path, axes: str | No
                 f"{wanted})."
             )
         extra = values.ndim - tail == 2
+        further = further or extra
         if extra and axes is None:
             first, second = values.shape[:2]
             raise TrajectoryError(
@@ -124,6 +127,8 @@ def raw_of_arrays(channels: Mapping[str, RawChannel], path: Path, axes: str | No
             values = values.sum(axis=1)
         runs.add(extra and axes == "runs")
         changed[name] = RawChannel(values, channel.unit, channel.origin)
+    if axes is not None and channels and not further:
+        raise _no_further_axis(path)
     if len(runs) > 1:
         raise TrajectoryError(f"{path}: some arrays have an axis for runs and some have none.")
     return RawSeries(source=str(path), channels=changed, runs=runs == {True})
@@ -174,7 +179,8 @@ def read_columns(path: Path) -> tuple[list[str] | None, Array]:
 
 
 def _number(cell: str) -> float:
-    """A number, also with Fortran's exponent: 1.5D-03."""
+    """A number, also with Fortran's exponent, 1.5D-03, and a decimal comma between semicolons."""
+    cell = cell.replace(",", ".")
     try:
         return float(cell)
     except ValueError:
@@ -382,6 +388,13 @@ def _channel(
         else (f"columns {first + 1} to {last + 1}")
     )
     return RawChannel(table[:, list(columns)], units.pop(), where)
+
+
+def _no_further_axis(path: Path) -> TrajectoryError:
+    return TrajectoryError(
+        f"{path}: axes say what a further axis of an array is, and there is none beside frames and "
+        "components. Leave --axes out."
+    )
 
 
 def _no_trajectory(path: Path) -> TrajectoryError:

@@ -107,9 +107,12 @@ def read_time_axis(
 def _in_typed_unit(raw: RawSeries, typed: str | None) -> tuple[RawSeries, tuple[str, ...]]:
     """A unit of time that the user says wins over the file's, and a note where they differ."""
     stated = raw.time_unit
-    if typed is None or stated is None:
+    if typed is None:
         return raw, ()
-    factor = _to_fs(typed, raw) / _to_fs(stated, raw)
+    factor = _to_fs(typed, raw)
+    if stated is None:
+        return raw, ()
+    factor /= _to_fs(stated, raw)
     if abs(factor - 1.0) < 1e-6:
         return raw, ()
     note = (
@@ -176,7 +179,8 @@ def _spacing(
         return float(raw.timestep) * _to_fs(unit, raw), raw.time_origin, ()
     if counted:
         raise TrajectoryError(
-            f"{raw.source}: {raw.time_origin} counts frames or steps (0, 1, 2 …) and is no time. "
+            f"{raw.source}: its clock, {raw.time_origin}, counts frames or steps (0, 1, 2 …) and "
+            "is no time. "
             "Give the time between frames in fs (`timestep=`, or --timestep)."
         )
     return spacing * _to_fs(unit, raw), raw.time_origin, ()

@@ -12,6 +12,7 @@ from painn_ase.errors import GeometryError, PaiNNWarning
 from painn_ase.spectra import HarmonicResult, Spectrum, depolarisation_ratio
 from painn_ase.spectra import infrared as infrared_spectrum
 from painn_ase.spectra import raman as raman_spectrum
+from painn_ase.spectra.advice import check_positive
 from painn_ase.spectra.continuity import JumpPolicy
 from painn_ase.trajectory import TimeSeries
 from painn_ase.workflow.records import Band
@@ -62,7 +63,7 @@ def compute_spectra(
         ir = infrared_spectrum(series, **settings, charge=charge)
     if series.polarizability_flux is None and series.polarizability is None:
         return ir, None, None
-    raman = raman_spectrum(series, **settings, laser_wavenumber=1e7 / laser)
+    raman = raman_spectrum(series, **settings, laser_wavenumber=_laser_wavenumber(laser))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PaiNNWarning)  # said once already
         # the ratio of areas does not depend on what was checked before
@@ -93,9 +94,13 @@ def polarised_raman(
     Arguments as for :func:`compute_spectra`.
     """
     settings = _settings(series, temperature, resolution, timestep, jumps)
-    settings["laser_wavenumber"] = 1e7 / laser
+    settings["laser_wavenumber"] = _laser_wavenumber(laser)
     vv = raman_spectrum(series, **settings, component="vv")
     return vv, raman_spectrum(series, **settings, component="vh")
+
+
+def _laser_wavenumber(laser: float) -> float:
+    return 1e7 / check_positive(laser, "laser wavelength", "nm")
 
 
 def _settings(

@@ -338,3 +338,40 @@ def test_a_density_of_states_refuses_what_says_nothing_of_it(
     error = str(result.exception or result.output)
     assert option[0] in error
     assert "means nothing for a density of states" in error
+
+
+def test_what_contradicts_or_has_no_place_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", DIPOLES)
+    np.savez(tmp_path / "d.npz", dipole=DIPOLES)
+    for name in ("d.npy", "d.npz"):
+        with pytest.raises(TrajectoryError, match="none beside frames and components"):
+            read_time_series(tmp_path / name, timestep=1.0, dipole_unit="D", axes="molecules")
+    with pytest.raises(TrajectoryError, match=r"given twice, D and e\*Å"):
+        read_time_series(tmp_path / "d.npy", timestep=1.0, dipole_unit="D", units={"dipole": "e*Å"})
+    with pytest.raises(TrajectoryError, match="is a folder"):
+        read_time_series(tmp_path, timestep=1.0)
+
+
+def test_decimal_commas_between_semicolons_are_read(tmp_path: Path) -> None:
+    rows = [";".join(f"{v:.6f}" for v in (0.5 * k, *mu)) for k, mu in enumerate(DIPOLES)]
+    text = "\n".join(["t [fs];mu_x [D];mu_y [D];mu_z [D]", *rows])
+    (tmp_path / "a.csv").write_text(text.replace(".", ","), encoding="utf-8")
+    series = read_time_series(tmp_path / "a.csv")
+    assert series.timestep == pytest.approx(0.5)
+    np.testing.assert_allclose(series.dipole, 0.2081943 * DIPOLES, rtol=1e-5, atol=1e-6)
+
+
+def test_spectra_name_what_they_wrote_and_refuse_a_laser_of_no_wavelength(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.tile(TENSORS, (10, 1, 1)))
+    folder = tmp_path / "o"
+    folder.mkdir()
+    (folder / "infrared.csv").write_text("of another run", encoding="utf-8")
+    given = ["spectrum", str(tmp_path / "a.npy"), "--polarizability-unit", "a.u.", "--timestep",
+             "1", "-T", "300", "-o", str(folder), "--overwrite", "--jumps", "keep"]  # fmt: skip
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.output
+    assert "(raman.csv, spectra.png)" in " ".join(result.output.split())
+    wrong = CliRunner().invoke(app, [*given, "--laser", "0"])
+    assert "laser wavelength must be a positive number in nm" in str(wrong.exception)
+    file = CliRunner().invoke(app, [*given, "-o", str(tmp_path / "a.npy")])
+    assert "is a file; name a folder" in str(file.exception)
