@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from painn_ase.cli.harmonic import relax
-from painn_ase.cli.outputs import print_json, refuse_existing
+from painn_ase.cli.outputs import print_json, refuse_existing, refuse_unwritable
 from painn_ase.errors import DataError
 
 if TYPE_CHECKING:
@@ -79,8 +79,13 @@ def anharmonic(
     if freeze and freeze_none:
         raise DataError("--freeze and --freeze-none contradict each other: give one of them.")
     if output is not None:
+        refuse_unwritable(output, folder=True)
         refuse_existing([output / name for name in FILES], overwrite)
     atoms = read_structure(structure)
+    n_modes = 3 * len(atoms) - 6
+    if any(not 1 <= k <= n_modes for k in freeze):
+        given = ", ".join(map(str, freeze))
+        raise DataError(f"--freeze {given}: modes of this structure count from 1 to {n_modes}.")
     stated_masses = atoms.has("masses")
     if not (average_masses or stated_masses):
         atoms.set_masses("most_common")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from painn_ase.cli.outputs import refuse_existing
+from painn_ase.cli.outputs import refuse_existing, refuse_unwritable
 from painn_ase.errors import SpecError
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def doctor(
 
     if json_file is not None:
         refuse_existing([json_file], overwrite, "name another file")
+        refuse_unwritable(json_file, folder=False)
     atoms = read_structure(structure)
     if charge is not None:
         atoms.info["charge"] = charge

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from painn_ase.cli.outputs import refuse_existing
+from painn_ase.cli.outputs import refuse_existing, refuse_unwritable
 from painn_ase.errors import DataError
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def harmonic(
         298.15, help="For the thermochemistry and the Raman cross section, K."
     ),
     symmetry_number: int = typer.Option(
-        1, help="Rotations that bring the molecule onto itself (2 for water); for the entropy."
+        1,
+        min=1,
+        help="Rotations that bring the molecule onto itself (2 for water); for the entropy.",
     ),
     check: bool = typer.Option(
         False, "--check", help="Compare with finite differences by `ase.vibrations`."
@@ -73,7 +75,10 @@ def harmonic(
 
     if animate and output is None:
         raise DataError("--animate needs a folder to write to: add --output FOLDER.")
+    if not temperature > 0:
+        raise DataError(f"--temperature must be above 0 K; got {temperature:g}.")
     if output is not None:
+        refuse_unwritable(output, folder=True)
         animations = output.glob("mode_*.xyz") if animate else ()
         refuse_existing([*(output / name for name in FILES), *animations], overwrite)
     atoms = read_structure(structure)

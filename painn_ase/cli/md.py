@@ -55,7 +55,7 @@ def md(
         "32", help="Of a ring polymer; auto for as many as the stiffest normal mode needs."
     ),
     equilibration: float = typer.Option(
-        1.0, help="Of all beads by pimd before trpmd and rpmd begin, ps."
+        1.0, min=0.0, help="Of all beads by pimd before trpmd and rpmd begin, ps."
     ),
     bead_stride: int = typer.Option(0, help="Steps between positions of all beads; 0 for none."),
     seed: int = typer.Option(0, help="Of every random number."),

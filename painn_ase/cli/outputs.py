@@ -11,7 +11,7 @@ import typer
 
 from painn_ase.errors import DataError
 
-__all__ = ["print_json", "refuse_existing"]
+__all__ = ["print_json", "refuse_existing", "refuse_unwritable"]
 
 
 def refuse_existing(
@@ -32,6 +32,20 @@ def refuse_existing(
             raise DataError(
                 f"{path} exists already. Add --overwrite to replace it, or {otherwise}."
             )
+
+
+def refuse_unwritable(path: Path, *, folder: bool) -> None:
+    """Check, before the work begins, that there is room in the tree for a file or `folder`.
+
+    Raises
+    ------
+    DataError
+        When a file stands where the folder is to be, or a file's folder is not there.
+    """
+    if folder and path.exists() and not path.is_dir():
+        raise DataError(f"{path} is a file, and a folder is to be written: name another --output.")
+    if not folder and not path.parent.is_dir():
+        raise DataError(f"there is no folder {path.parent} to write {path.name} to: make it first.")
 
 
 def print_json(data: Mapping[str, Any]) -> None:

@@ -199,6 +199,9 @@ def spectrum(
     if restart:
         values = saved_settings(output) | {k: v for k, v in values.items() if k in typed}
     config: SpectrumConfig = from_dict(SpectrumConfig, values)
+    if config.nuclei == "classical" and (useless := {"beads", "check_beads"} & typed.keys()):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(useless))
+        raise DataError(f"{names}: classical nuclei have no beads. Add --nuclei trpmd or rpmd.")
     if experiment is not None:
         from painn_ase.spectra import load_spectrum
 

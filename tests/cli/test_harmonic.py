@@ -118,3 +118,24 @@ def test_an_unknown_picture_format_is_refused(folder: Path, tmp_path: Path) -> N
     )
     assert result.exit_code != 0
     assert "png" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["harmonic", "-o", "FILE"], "is a file"),
+        (["harmonic", "--temperature", "0"], "above 0 K"),
+        (["anharmonic", "-o", "FILE"], "is a file"),
+        (["anharmonic", "--freeze", "0"], "count from 1 to 3"),
+        (["anharmonic", "--freeze", "4"], "count from 1 to 3"),
+        (["doctor", "--json", "FILE/x.json"], "no folder"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_work(
+    model: str, tmp_path: Path, words: list[str], told: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    command, *rest = (word.replace("FILE", str(tmp_path / "file")) for word in words)
+    result = runner.invoke(app, [command, model, "H2O", *rest])
+    assert result.exit_code == 1
+    assert told in str(result.exception)

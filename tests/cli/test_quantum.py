@@ -30,6 +30,24 @@ def test_spectrum_with_ring_polymers(tmp_path) -> None:
     assert (folder / "infrared.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--beads 4 --check-beads", "--beads, --check-beads: classical nuclei have no beads"),
+        ("--experiment no.jdx", "no.jdx"),
+        ("--resolution 1", "resolves 24 cm"),
+    ],
+)
+def test_a_spectrum_says_before_its_dynamics_what_will_not_do(tmp_path, words, told) -> None:
+    folder = tmp_path / "out"
+    result = CliRunner().invoke(
+        app, ["spectrum", "water", "H2O", "-o", str(folder), *words.split()]
+    )
+    assert result.exit_code == 1
+    assert told in str(result.exception)
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize(("text", "n"), [("auto", 0), ("64", 64)])
 def test_beads_are_a_number_or_auto(text: str, n: int) -> None:
     assert number_of_beads(text) == n
