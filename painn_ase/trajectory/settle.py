@@ -328,8 +328,8 @@ def _volume(
     """Volume for a bulk's spectrum and mean cell, Å³ and Å."""
     cell = volume = None
     where = ""
-    if (channel := raw.channels.get("cell")) is not None:
-        cells = channel.values.reshape(-1, 3, 3) * unit_factor(channel.unit or "Angstrom", "cell")
+    if (channel := _cell_channel(raw, options)) is not None and channel.unit is not None:
+        cells = channel.values.reshape(-1, 3, 3) * unit_factor(channel.unit, "cell")
         if np.isfinite(cells).all() and np.abs(np.linalg.det(cells)).min() > 0.0:
             cell = cells.mean(axis=0)
             if raw.pbc is None or all(raw.pbc):
@@ -369,6 +369,20 @@ def _volume(
         )
     origins["volume"] = f"volume {volume:.6g} Å³ (from {where})"
     return volume, cell
+
+
+def _cell_channel(raw: RawSeries, options: SeriesOptions) -> RawChannel | None:
+    """The file's cell; None where its unit is not known and its size does not matter."""
+    channel = raw.channels.get("cell")
+    if channel is None or channel.unit is not None:
+        return channel
+    if options.molecule or options.volume is not None or options.cell is not None:
+        return None
+    raise TrajectoryError(
+        f"{raw.source} does not say in which unit its cell ({channel.origin}) is, and the spectrum "
+        "of a bulk depends on its volume. Say it (--unit cell=Angstrom, `units={'cell': …}` in "
+        f"Python), one of {known_spellings('cell')}, give --volume, or say --molecule."
+    )
 
 
 def _looks_isolated(raw: RawSeries, cell: Array) -> bool:

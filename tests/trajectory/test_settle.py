@@ -375,3 +375,23 @@ def test_spectra_name_what_they_wrote_and_refuse_a_laser_of_no_wavelength(tmp_pa
     assert "laser wavelength must be a positive number in nm" in str(wrong.exception)
     file = CliRunner().invoke(app, [*given, "-o", str(tmp_path / "a.npy")])
     assert "is a file; name a folder" in str(file.exception)
+
+
+def test_a_cell_without_a_unit_is_asked_about_where_the_volume_matters(tmp_path: Path) -> None:
+    """A LAMMPS dump may be in Å, Bohr, nm or m."""
+    path = tmp_path / "a.lammpstrj"
+    lines = []
+    for k in range(12):
+        lines += ["ITEM: TIMESTEP", str(k), "ITEM: NUMBER OF ATOMS", "2",
+                  "ITEM: BOX BOUNDS pp pp pp", *3 * ["0 10"], "ITEM: ATOMS id type q xu yu zu",
+                  f"1 1 0.5 {1 + 0.1 * np.sin(k):.6f} 1 1", "2 2 -0.5 2 1 1"]  # fmt: skip
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    said = {"timestep": 1.0, "dipole_unit": "e*bohr"}
+    with pytest.raises(TrajectoryError, match=r"unit its cell .*--unit cell=Angstrom"):
+        read_time_series(path, **said)
+    bohr = read_time_series(path, **said, units={"cell": "Bohr"})
+    assert bohr.volume == pytest.approx(1000 * 0.529177**3, rel=1e-5)
+    assert read_time_series(path, **said, volume=500.0).volume == 500.0
+    alone = read_time_series(path, **said, molecule=True)
+    assert alone.volume is None
+    assert alone.cell is None
