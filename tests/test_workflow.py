@@ -181,6 +181,18 @@ def test_a_saved_structure_keeps_charge_isotopes_and_held_atoms(tmp_path: Path) 
     assert [c.todict() for c in found.constraints] == [c.todict() for c in atoms.constraints]
 
 
+def test_what_cannot_vibrate_has_no_spectrum(tmp_path: Path) -> None:
+    from ase import Atoms
+    from ase.constraints import FixAtoms
+
+    model = PaiNNCalculator(random_potential(8, 1, 6, 4.0, heads=("energy", "dipole")))
+    held = molecule("H2O")
+    held.set_constraint(FixAtoms([0, 1, 2]))
+    for name, atoms in (("one", Atoms("O")), ("held", held)):
+        with pytest.raises(GeometryError, match="has no vibrations"):
+            run_spectrum(model, atoms, SHORT, tmp_path / name)
+
+
 def test_settings_survive_json() -> None:
     config = SpectrumConfig(resolution=12.5, segment=5.0, rotation=True)
     from painn_ase.spec import to_dict

@@ -55,6 +55,8 @@ def choose_beads(beads: int, atoms: Atoms, modes: HarmonicResult | None, tempera
 def harmonic_share(modes: HarmonicResult, n_beads: int, temperature: float) -> float:
     """Part of the exact harmonic energy of all modes that so many beads have."""
     real = modes.frequencies[modes.frequencies > 0.0]
+    if not len(real):
+        return 1.0
     found = sum(harmonic_energy(w, n_beads, temperature) for w in real)
     return found / sum(harmonic_energy(w, 64 * n_beads, temperature) for w in real)
 

@@ -260,6 +260,11 @@ def _normal_modes(
         charge=calculator.charge,
     )  # fmt: skip
     modes = harmonic(atoms, exact)
+    if not len(modes.frequencies):
+        raise GeometryError(
+            f"{atoms.get_chemical_formula()} has no vibrations: it is one atom, or constraints "
+            "hold all of it. Free some atoms, or name another structure."
+        )
     modes.save(path)
     narrator.say(
         f"{len(modes.frequencies)} normal modes from {modes.frequencies[0]:.0f} to "
