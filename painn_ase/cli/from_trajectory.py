@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from painn_ase.cli.outputs import refuse_existing
+from painn_ase.cli.outputs import refuse_existing, refuse_unwritable
 from painn_ase.errors import DataError, PaiNNWarning
 from painn_ase.trajectory import TimeSeries, read_motion, read_time_series
 
@@ -170,8 +170,7 @@ def spectra_of_trajectory(
     names = ["power.csv"] if wishes.power else ["infrared.csv", "raman.csv"]
     if wishes.polarised:
         names += ["raman_vv.csv", "raman_vh.csv"]
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"--output {folder} is a file; name a folder for what is written.")
+    refuse_unwritable(folder, folder=True)
     if wishes.friction is not None and not wishes.friction >= 0.0:
         raise DataError(f"--friction {wishes.friction:g} is none; give 1/fs, zero or more.")
     refuse_existing((folder / name for name in (*names, "spectra.png")), overwrite)

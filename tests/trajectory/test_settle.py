@@ -374,7 +374,7 @@ def test_spectra_name_what_they_wrote_and_refuse_a_laser_of_no_wavelength(tmp_pa
     wrong = CliRunner().invoke(app, [*given, "--laser", "0"])
     assert "laser wavelength must be a positive number in nm" in str(wrong.exception)
     file = CliRunner().invoke(app, [*given, "-o", str(tmp_path / "a.npy")])
-    assert "is a file; name a folder" in str(file.exception)
+    assert "is a file, and a folder is to be written" in str(file.exception)
 
 
 def test_a_cell_without_a_unit_is_asked_about_where_the_volume_matters(tmp_path: Path) -> None:
