@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from painn_ase.cli.outputs import refuse_existing, refuse_unwritable
-from painn_ase.errors import SpecError
+from painn_ase.factories import make_calculator, names_factory
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -86,29 +84,11 @@ def doctor(
 
 def _calculator(name: str, charge: float | None) -> Calculator:
     """A calculator from ``module:factory``, else ours with the model of that name."""
-    module_name, colon, factory = name.partition(":")
-    if not colon or Path(name).exists():
-        from painn_ase.calculator import PaiNNCalculator
+    if names_factory(name):
+        return make_calculator(name)
+    from painn_ase.calculator import PaiNNCalculator
 
-        return PaiNNCalculator(name, charge=charge)
-    sys.path.insert(0, os.getcwd())  # a module beside the user, as `python -m` finds it
-    try:
-        made = getattr(importlib.import_module(module_name), factory)()
-    except Exception as error:  # whatever somebody's module does
-        raise SpecError(
-            f"{name!r} gives no calculator ({type(error).__name__}: {error}). Give module:factory, "
-            "where factory() without arguments returns an ASE calculator; write such a function "
-            "where the calculator needs arguments."
-        ) from error
-    finally:
-        sys.path.remove(os.getcwd())
-    if not hasattr(made, "get_property") or not hasattr(made, "implemented_properties"):
-        raise SpecError(
-            f"{name!r} returns {type(made).__name__}, which is no ASE calculator: it needs "
-            "get_property() and implemented_properties."
-        )
-    calculator: Calculator = made
-    return calculator
+    return PaiNNCalculator(name, charge=charge)
 
 
 def _worst(findings: Sequence[Finding]) -> list[Finding]:

@@ -61,7 +61,7 @@ class UnitsSpec:
         None for the file's energy unit per length and per volume.
     polarizability : str or None
         Has no default: files disagree by a factor of 14.4, so a file with polarizabilities needs
-        it stated.
+        it stated, here or as ``polarizability_unit=`` in the header of every frame.
     order : {"voigt", "vasp", "lammps", "rows"}
         Of stresses and polarizabilities given as six numbers: xx yy zz yz xz xy (ASE),
         xx yy zz xy yz zx, xx yy zz xy xz yz, or xx xy xz yy yz zz.

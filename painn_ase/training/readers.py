@@ -206,7 +206,8 @@ def _gathered(
     named = {f.name: key for f in fields(keys) if (key := getattr(keys, f.name)) is not None}
     found = read_collection(path, named)
     if found is None:
-        return list(_records(path, keys)), keys, units
+        records = list(_records(path, keys))
+        return records, keys, _with_stated_unit(records, keys, units)
     records = [_Record(atoms, values) for atoms, values in found.records]
     if not found.converted:
         return records, KeysSpec(), units
@@ -215,6 +216,15 @@ def _gathered(
             f"{path} says its units, or they are laid down for its kind; leave [data.units] out."
         )
     return records, KeysSpec(), UnitsSpec(polarizability="e^2*Angstrom^2/eV")
+
+
+def _with_stated_unit(records: Sequence[_Record], keys: KeysSpec, units: UnitsSpec) -> UnitsSpec:
+    """The polarizability's unit as every frame that has one says it, where the user is silent."""
+    name = keys.polarizability or "polarizability"
+    stated = {str(r.values.get(f"{name}_unit", "")) for r in records if name in r.values}
+    if len(stated) != 1 or "" in stated:
+        return units
+    return units.completed({"polarizability": stated.pop()})
 
 
 def _records(path: Path, keys: KeysSpec) -> Iterator[_Record]:

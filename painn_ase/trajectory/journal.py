@@ -26,7 +26,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["JournaledFile", "journal_path"]
+__all__ = ["JournaledFile", "journal_path", "lock_file"]
 
 _MAGIC = b"PAINNJ01"
 _PAGE = 4096
@@ -261,7 +261,7 @@ def _locked_journal(path: Path) -> IO[bytes]:
             buffering=0,
         )
         try:
-            _lock(journal)
+            lock_file(journal)
         except OSError as error:
             journal.close()
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK):
@@ -281,7 +281,14 @@ def _locked_journal(path: Path) -> IO[bytes]:
         journal.close()
 
 
-def _lock(file: IO[bytes]) -> None:
+def lock_file(file: IO[bytes]) -> None:
+    """Keep every other process from locking `file` while this one has it open.
+
+    Raises
+    ------
+    OSError
+        When another process holds it.
+    """
     if fcntl is not None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         return

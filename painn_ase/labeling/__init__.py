@@ -1,0 +1,20 @@
+"""Labels for training: energy, forces, dipole and polarizability of frames from other programs."""
+
+from painn_ase.labeling.calculators import CalculatorEngine, TBLiteEngine
+from painn_ase.labeling.engines import Engine, LabelingError, Labels, make_engine
+from painn_ase.labeling.label_file import LabelFile
+from painn_ase.labeling.pyscf_engine import PySCFEngine
+from painn_ase.labeling.run import LabelReport, label_frames
+
+__all__ = [
+    "CalculatorEngine",
+    "Engine",
+    "LabelFile",
+    "LabelReport",
+    "LabelingError",
+    "Labels",
+    "PySCFEngine",
+    "TBLiteEngine",
+    "label_frames",
+    "make_engine",
+]
