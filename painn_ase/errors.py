@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "GeometryError",
+    "LabelingError",
     "MissingDependencyError",
     "ModelFileError",
     "NonFiniteError",
@@ -66,6 +67,10 @@ class NonFiniteError(PaiNNError, ArithmeticError):
 
 class DataError(PaiNNError, ValueError):
     """Training data or a time series that cannot be used as it is."""
+
+
+class LabelingError(DataError):
+    """A frame that an engine could not label; it is listed, and the others go on."""
 
 
 class TrajectoryError(PaiNNError, OSError):

@@ -1,8 +1,9 @@
 """Labels for training: energy, forces, dipole and polarizability of frames from other programs."""
 
 from painn_ase.labeling.calculators import CalculatorEngine, TBLiteEngine
-from painn_ase.labeling.engines import Engine, LabelingError, Labels, make_engine
+from painn_ase.labeling.engines import make_engine
 from painn_ase.labeling.label_file import LabelFile
+from painn_ase.labeling.labels import Engine, Labels
 from painn_ase.labeling.pyscf_engine import PySCFEngine
 from painn_ase.labeling.run import LabelReport, label_frames
 
@@ -11,7 +12,6 @@ __all__ = [
     "Engine",
     "LabelFile",
     "LabelReport",
-    "LabelingError",
     "Labels",
     "PySCFEngine",
     "TBLiteEngine",

@@ -12,9 +12,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from painn_ase.errors import MissingDependencyError, SpecError
+from painn_ase.errors import LabelingError, MissingDependencyError, SpecError
 from painn_ase.factories import make_calculator
-from painn_ase.labeling.labels import LabelingError, Labels, charge_of, refuse_periodic
+from painn_ase.labeling.labels import Labels, charge_of, refuse_periodic
 from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3
 
 __all__ = ["CalculatorEngine", "TBLiteEngine"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from painn_ase.errors import SpecError
 from painn_ase.factories import names_factory
 from painn_ase.labeling.calculators import CalculatorEngine, TBLiteEngine
-from painn_ase.labeling.labels import Engine, LabelingError, Labels
+from painn_ase.labeling.labels import Engine
 from painn_ase.labeling.pyscf_engine import PySCFEngine
 
-__all__ = ["Engine", "LabelingError", "Labels", "make_engine"]
+__all__ = ["make_engine"]
 
 
 def make_engine(name: str, level: str | None = None) -> Engine:

@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import read, write
 
+from painn_ase._version import __version__
 from painn_ase.errors import DataError
 from painn_ase.labeling.labels import Engine, Labels, charge_of
 from painn_ase.quantities import QUANTITIES
@@ -58,7 +59,7 @@ class LabelFile:
 
     def __init__(self, path: Path, engine: Engine, frames: Sequence[Atoms]) -> None:
         self._path, self._engine, self._frames = path, engine, frames
-        self._versions = engine.versions()
+        self._versions = f"painn_ase {__version__}, {engine.versions()}"
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self._file: IO[bytes] = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
@@ -151,7 +152,8 @@ class LabelFile:
             raise DataError(f"{self._path} is no file of this command. Choose another --output.")
         ours: dict[str, Any] = {"label_settings": None, **self._provenance()}
         for key, value in ours.items():
-            if (there := stored.info.get(key)) != value:
+            there = stored.info.get(key)
+            if (None if there is None else str(there)) != value:  # extxyz reads "500" as a number
                 raise DataError(
                     f"{self._path} was begun with {key.removeprefix('label_')} {there!r}, and this "
                     f"run has {value!r}. Labels of two kinds do not go into one file: choose "

@@ -10,15 +10,11 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from painn_ase.errors import DataError
+from painn_ase.errors import DataError, LabelingError
 
-__all__ = ["Engine", "LabelingError", "Labels", "charge_of", "refuse_periodic"]
+__all__ = ["Engine", "Labels", "charge_of", "refuse_periodic"]
 
 Array = NDArray[np.float64]
-
-
-class LabelingError(DataError):
-    """A frame that the engine could not label; it is listed, and the others go on."""
 
 
 @dataclass(frozen=True)

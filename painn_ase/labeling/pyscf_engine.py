@@ -16,8 +16,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from painn_ase.errors import DataError, MissingDependencyError, SpecError
-from painn_ase.labeling.labels import LabelingError, Labels, charge_of, refuse_periodic
+from painn_ase.errors import DataError, LabelingError, MissingDependencyError, SpecError
+from painn_ase.labeling.labels import Labels, charge_of, refuse_periodic
 from painn_ase.units import bohr3_to_angstrom3, bohr_to_angstrom, hartree_to_ev
 
 __all__ = ["PySCFEngine"]

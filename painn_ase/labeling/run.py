@@ -16,9 +16,9 @@ from pathlib import Path
 
 from ase import Atoms
 
-from painn_ase.errors import DataError
+from painn_ase.errors import DataError, LabelingError
 from painn_ase.labeling.label_file import LabelFile
-from painn_ase.labeling.labels import Engine, LabelingError, Labels
+from painn_ase.labeling.labels import Engine, Labels
 
 __all__ = ["LabelReport", "label_frames"]
 

@@ -11,8 +11,8 @@ from ase.build import molecule
 from ase.io import read
 
 from painn_ase import units
-from painn_ase.errors import DataError, PaiNNError, SpecError
-from painn_ase.labeling import LabelingError, Labels, PySCFEngine
+from painn_ase.errors import DataError, LabelingError, PaiNNError, SpecError
+from painn_ase.labeling import Labels, PySCFEngine
 
 pyscf = pytest.importorskip("pyscf")
 
