@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "train": "painn_ase.cli.train:train",
     "doctor": "painn_ase.cli.doctor:doctor",
     "convert": "painn_ase.cli.convert:convert",
+    "export": "painn_ase.cli.export:export",
 }
 
 
