@@ -13,12 +13,17 @@ import pytest
 from ase.build import bulk, molecule
 
 from painn_ase.calculator import PaiNNCalculator
-from painn_ase.errors import PaiNNWarning, SpecError
+from painn_ase.errors import PaiNNWarning, SpecError, TrajectoryError
 from painn_ase.models import bundled_models
 from painn_ase.report import write_outcome
 from painn_ase.trajectory import TrajectoryReader
 from painn_ase.workflow import InterruptedWorkflowError, SpectrumConfig, run_spectrum
-from painn_ase.workflow.quantum import check_beads, choose_beads, harmonic_share
+from painn_ase.workflow.quantum import (
+    check_beads,
+    choose_beads,
+    equilibrated_beads,
+    harmonic_share,
+)
 
 pytestmark = pytest.mark.skipif("water" not in bundled_models(), reason="no bundled water model")
 SHORT = SpectrumConfig(
@@ -97,6 +102,39 @@ def test_too_few_beads_are_told_by_twice_as_many() -> None:
         )
     assert (few.n_beads, many.n_beads) == (4, 8)
     assert few.energy.value < many.energy.value
+
+
+def test_a_check_of_beads_is_not_run_again_but_said_again(tmp_path) -> None:
+    saved = tmp_path / "bead_check.json"
+    given = (PaiNNCalculator("water"), molecule("H2O"), 2, 300.0)
+    with pytest.warns(PaiNNWarning, match="2 beads are too few"):
+        first = check_beads(*given, time=0.05, replicas=2, saved=saved)
+    with pytest.warns(PaiNNWarning, match="2 beads are too few"):
+        again = check_beads(None, None, 2, 300.0, saved=saved)  # type: ignore[arg-type]
+    for one, two in zip(first, again, strict=True):
+        assert one.energy == two.energy
+        np.testing.assert_array_equal(one.radius_of_gyration, two.radius_of_gyration)
+    with pytest.raises(TrajectoryError, match="2 against 4 beads, not of 8"):
+        check_beads(given[0], given[1], 8, 300.0, saved=saved)
+    saved.write_text("[{}]")
+    with pytest.raises(TrajectoryError, match="Delete it"):
+        check_beads(*given, saved=saved)
+
+
+def test_beads_go_on_from_the_restart_file_before_the_latest(tmp_path) -> None:
+    given = {
+        "n_beads": 2, "temperature": 300.0, "friction": 0.02, "time": 0.005, "seed": 1,
+        "state": tmp_path / "beads.npz",
+    }  # fmt: skip
+    starts = [molecule("H2O")]
+    warm = equilibrated_beads(PaiNNCalculator("water"), starts, **given)
+    (tmp_path / "beads.npz").rename(tmp_path / "beads.npz.previous")
+    steps = []
+    again = equilibrated_beads(
+        PaiNNCalculator("water"), starts, **given, progress=lambda done, note: steps.append(done)
+    )
+    assert not steps
+    np.testing.assert_array_equal(again.beads, warm.beads)
 
 
 @pytest.mark.parametrize("wrong", [{"nuclei": "pimd"}, {"beads": -1}, {"bead_equilibration": -1.0}])

@@ -9,6 +9,7 @@ import signal
 from contextlib import contextmanager
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 from ase.build import molecule
@@ -111,6 +112,25 @@ def test_folder_of_another_run_is_refused(outcome) -> None:
     next(changed.parameters()).mul_(1.01)
     with pytest.raises(TrajectoryError, match="other weights"):
         run_spectrum(PaiNNCalculator(changed), water, SHORT, outcome.folder, restart=True)
+    moved = water.copy()
+    moved.positions[2] += 0.01
+    with pytest.raises(TrajectoryError, match=r"other positions: atom 2 is 0\.017"):
+        run_spectrum(calculator, moved, SHORT, outcome.folder, restart=True)
+    with pytest.raises(TrajectoryError, match="is not to be relaxed, and was when"):
+        run_spectrum(calculator, water, SHORT, outcome.folder, restart=True, relax=False)
+
+
+@needs_water
+def test_a_run_goes_on_with_the_structure_it_took_as_it_is(tmp_path) -> None:
+    calculator, water = PaiNNCalculator("water"), molecule("H2O")
+    config = SpectrumConfig(replicas=2, segment=0.05, equilibration=0.01, spacing=0.01)
+    first = run_spectrum(calculator, water, config, tmp_path, relax=False)
+    again = run_spectrum(calculator, water, config, tmp_path, restart=True)
+    np.testing.assert_array_equal(again.infrared.intensity, first.infrared.intensity)
+    found = ase.io.read(tmp_path / "relaxed.extxyz")
+    np.testing.assert_allclose(found.positions, water.positions, atol=1e-8)
+    with pytest.raises(TrajectoryError, match="is to be relaxed, and was not when"):
+        run_spectrum(calculator, water, config, tmp_path, restart=True, relax=True)
 
 
 @pytest.mark.slow
@@ -201,8 +221,6 @@ def test_settings_survive_json() -> None:
 
 
 def test_annotating_a_trajectory_adds_the_models_quantities(tmp_path: Path) -> None:
-    import ase.io
-
     from painn_ase.annotate import annotate_trajectory
 
     model = PaiNNCalculator(random_potential(16, 2, 8, 4.0, heads=("energy", "dipole")))

@@ -95,6 +95,7 @@ def md(
     from painn_ase.errors import GeometryError, SpecError
     from painn_ase.md import SavedRun, run_md
     from painn_ase.md.replica_saved import holds_replicas
+    from painn_ase.md.state import has_state
     from painn_ase.toml import read_toml
 
     typed = Typed(
@@ -106,7 +107,7 @@ def md(
     if restart and holds_replicas(state):
         continue_ring(typed, ctx.params, output)
         return
-    going_on = restart and (state.exists() or state.with_name(state.name + ".previous").exists())
+    going_on = restart and has_state(state)
     if going_on:
         start = resume(SavedRun.load(state), typed, state)
     elif model is None or structure is None:

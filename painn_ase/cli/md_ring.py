@@ -63,6 +63,7 @@ def begin_ring(
     """
     from painn_ase.cli.structures import read_structure
     from painn_ase.md.run_files import RunFiles
+    from painn_ase.md.state import previous_path
 
     _refuse_useless(typed)
     RunFiles.of(output, None).check_new(options["overwrite"])
@@ -72,7 +73,8 @@ def begin_ring(
     record = command_record(model, calculator, typed)
     beads = None
     if not options["restart"]:
-        _equilibrium_of(output).unlink(missing_ok=True)
+        for left in (_equilibrium_of(output), previous_path(_equilibrium_of(output))):
+            left.unlink(missing_ok=True)
     if config.ensemble != "pimd" and options["equilibration"] > 0:
         beads = _equilibrated(calculator, atoms, config, options, output)
     _run(calculator, [atoms], config, output, options, record, beads=beads)

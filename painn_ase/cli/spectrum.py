@@ -211,7 +211,7 @@ def spectrum(
     try:
         outcome = run_spectrum(
             calculator, atoms, config, output, restart=restart, narrator=TerminalNarrator(),
-            relax=not no_relax, overwrite=overwrite,
+            relax=False if no_relax else None, overwrite=overwrite,
         )  # fmt: skip
     except InterruptedWorkflowError as stop:
         typer.echo(f"painn-ase: {stop}", err=True)

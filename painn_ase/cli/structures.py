@@ -10,6 +10,8 @@ from painn_ase.errors import GeometryError
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from painn_ase.trajectory import TrajectoryReader
+
 __all__ = ["read_structure"]
 
 
@@ -20,12 +22,15 @@ def read_structure(name: str) -> Atoms:
     Parameters
     ----------
     name : str
-        Path, with ASE's ``@index`` if another frame is wanted, or a name as ``CH3CH2OH``.
+        Path, with ASE's ``@index`` if another frame is wanted, or a name as ``CH3CH2OH``. Of an
+        H5MD file of several replicas ``@index,replica``; of ring polymers with ``,centroid`` or
+        ``,bead3`` at the end.
 
     Raises
     ------
     GeometryError
-        If there is neither, or the file cannot be read.
+        If there is neither, the file cannot be read, or it holds several structures and none is
+        chosen.
     """
     from ase.build import molecule
     from ase.collections import g2
@@ -58,13 +63,76 @@ def read_structure(name: str) -> Atoms:
 
 
 def _frame_of(path: Path, name: str) -> Atoms:
-    """A frame of an H5MD file, with the masses, charge and constraints of its run."""
+    """A frame of an H5MD file, with the masses, charge and constraints of its run.
+
+    Behind the @ stand the frame's number, the replica's where there are several, and of ring
+    polymers whether their centroid or one bead is meant.
+    """
     from painn_ase.trajectory import TrajectoryReader
 
-    index = name.rpartition("@")[2] if name != str(path) and "@" in name else "-1"
-    try:
-        number = int(index)
-    except ValueError as error:
-        raise GeometryError(f"{name}: {index!r} is no number of a frame.") from error
+    words = name[len(str(path)) + 1 :].split(",") if name != str(path) else []
+    beads = [w for w in words if w == "centroid" or w.startswith("bead")]
+    numbers = [w for w in words if w not in beads]
+    if len(numbers) > 2 or len(beads) > 1:
+        raise GeometryError(f"{name}: expected {path}@FRAME,REPLICA or {path}@FRAME,centroid.")
+    frame = _number(numbers[0], name, "a frame") if numbers else -1
     with TrajectoryReader(path) as reader:
-        return reader.atoms(number)
+        copies, n_beads = reader.system.n_replicas or 1, reader.system.n_beads
+        replica = _number(numbers[1], name, "a replica") if len(numbers) == 2 else None
+        if replica is None and copies > 1:
+            raise GeometryError(
+                f"{path} holds {copies} replicas; say whose structure is meant: "
+                f"{path}@{frame},0 … {path}@{frame},{copies - 1}."
+            )
+        if replica is not None and not 0 <= replica < copies:
+            raise GeometryError(f"{name}: replicas of {path} are 0 … {copies - 1}.")
+        atoms = reader.atoms(frame, replica or 0)
+        if n_beads > 1 and not beads:
+            which = f"{path}@{frame}" + ("" if replica is None else f",{replica}")
+            raise GeometryError(
+                f"{path} holds ring polymers of {n_beads} beads; say what is meant: their "
+                f"centroid, {which},centroid, or one bead, {which},bead0 … bead{n_beads - 1}."
+            )
+        if beads and n_beads == 1:
+            raise GeometryError(f"{name}: {path} holds no ring polymers, so leave {beads[0]} out.")
+        if beads and beads[0] != "centroid":
+            bead = _number(beads[0].removeprefix("bead"), name, "a bead")
+            _put_at_bead(atoms, reader, replica or 0, bead)
+    return atoms
+
+
+def _put_at_bead(atoms: Atoms, reader: TrajectoryReader, replica: int, bead: int) -> None:
+    """Positions of one bead; of velocities, energy and forces the file has the ring's alone."""
+    if "bead_positions" not in reader.names:
+        raise GeometryError(
+            f"{reader.path} holds no positions of beads (--bead-stride); take the centroid."
+        )
+    if not 0 <= bead < reader.system.n_beads:
+        raise GeometryError(
+            f"{reader.path}: beads are 0 … {reader.system.n_beads - 1}, not {bead}."
+        )
+    step = atoms.info["step"]
+    recorded = reader.steps("bead_positions").tolist()
+    if step not in recorded:
+        raise GeometryError(
+            f"{reader.path}: beads were not recorded at step {step}; they were at steps "
+            f"{_listed(recorded)}."
+        )
+    index = recorded.index(step)
+    frame = reader.read("bead_positions", index, index + 1)[0]
+    if reader.system.n_replicas is not None:
+        frame = frame[replica]
+    atoms.positions[:] = frame[bead]
+    atoms.arrays.pop("momenta", None)
+    atoms.calc = None
+
+
+def _listed(steps: list[int]) -> str:
+    return ", ".join(map(str, steps if len(steps) < 6 else [*steps[:4], "…", steps[-1]]))
+
+
+def _number(word: str, name: str, what: str) -> int:
+    try:
+        return int(word)
+    except ValueError as error:
+        raise GeometryError(f"{name}: {word!r} is no number of {what}.") from error

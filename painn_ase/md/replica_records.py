@@ -145,6 +145,11 @@ class ReplicaConfig:
             if getattr(self, name) not in allowed:
                 choice = " or ".join(map(repr, allowed))
                 raise SpecError(f"{name} is {choice}, not {getattr(self, name)!r}.")
+        if self.thermostat != "local" and self.ensemble not in ("langevin", "pimd"):
+            raise SpecError(
+                f"thermostat={self.thermostat!r} does nothing in the ensemble {self.ensemble!r}: "
+                "it is of langevin and pimd. Leave it out."
+            )
 
     @property
     def n_beads(self) -> int:

@@ -11,7 +11,7 @@ from ase import Atoms
 
 from painn_ase.errors import SpecError, TrajectoryError
 from painn_ase.md.replica_records import ReplicaConfig
-from painn_ase.md.state import previous_path, read_state
+from painn_ase.md.state import has_state, read_state
 from painn_ase.spec import from_dict
 from painn_ase.trajectory import constraints_of
 
@@ -20,7 +20,7 @@ __all__ = ["SavedReplicas", "holds_replicas"]
 
 def holds_replicas(state: Path) -> bool:
     """Whether a restart file is there, and one of replicas; a damaged one is not."""
-    if not (state.exists() or previous_path(state).exists()):
+    if not has_state(state):
         return False
     try:
         return "replicas" in read_state(state).header

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from painn_ase.errors import TrajectoryError
 from painn_ase.replacing import replace_file
 
-__all__ = ["RunState", "previous_path", "read_state", "write_state"]
+__all__ = ["RunState", "has_state", "previous_path", "read_state", "write_state"]
 
 #: Version of the file's layout.
 _LAYOUT = 1
@@ -47,6 +47,11 @@ class RunState:
 def previous_path(path: Path) -> Path:
     """Name of the restart file before the latest."""
     return path.with_name(path.name + ".previous")
+
+
+def has_state(path: Path) -> bool:
+    """Whether there is something to restart from: the file at `path`, or the one before it."""
+    return path.exists() or previous_path(path).exists()
 
 
 def write_state(path: Path, state: RunState) -> None:

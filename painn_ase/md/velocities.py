@@ -6,6 +6,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from painn_ase.rigid import LINEAR_TOLERANCE, turning_axes
 from painn_ase.units import boltzmann_constant
 
 __all__ = [
@@ -19,8 +20,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-#: Moments of inertia below this fraction of the largest count as those of a linear molecule.
-_LINEAR = 1e-6
 
 
 def draw_velocities(
@@ -76,7 +75,7 @@ def angular_velocity(velocities: Array, arms: Array, masses: Array) -> Array:
     inertia = squares[..., None, None] * np.eye(3) - np.einsum(
         "i,...ia,...ib->...ab", masses, arms, arms
     )
-    inverse = np.linalg.pinv(inertia, rcond=_LINEAR, hermitian=True)
+    inverse = np.linalg.pinv(inertia, rcond=LINEAR_TOLERANCE, hermitian=True)
     omega: Array = np.einsum("...ab,...b->...a", inverse, momentum)
     return omega
 
@@ -91,8 +90,7 @@ def count_degrees_of_freedom(atoms: Atoms, *, rotation_removed: bool) -> int:
 
 def count_rotations(atoms: Atoms) -> int:
     """Axes about which an isolated molecule can turn: three, or two of a linear one."""
-    moments = np.abs(atoms.get_moments_of_inertia())
-    return int(np.sum(moments > _LINEAR * moments.max()))
+    return int(turning_axes(atoms.get_moments_of_inertia()).sum())
 
 
 def temperature_of(kinetic_energy: float, degrees_of_freedom: int) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from painn_ase.errors import DataError
+from painn_ase.rigid import turning_axes
 from painn_ase.units import ev_to_invcm, sqrt_ev_per_angstrom2_amu_to_invcm
 
 __all__ = ["QuarticField", "Rotor", "rotor_of", "unit_lengths"]
@@ -21,8 +22,6 @@ Array = NDArray[np.float64]
 rotational_invcm_amu_angstrom2: float = sqrt_ev_per_angstrom2_amu_to_invcm**2 / ev_to_invcm / 2.0
 #: moments of inertia closer than this share are those of a symmetric top
 TOP_TOLERANCE = 1e-3
-#: a moment of inertia below this share of the largest is that of a linear molecule about its axis
-LINEAR_TOLERANCE = 1e-4
 
 
 def unit_lengths(frequencies: Array) -> Array:
@@ -108,7 +107,7 @@ def rotor_of(masses: Array, positions: Array, modes: Array) -> Rotor:
 
 def refuse_rotors(moments: Array) -> None:
     """DataError for moments of inertia (3,), ascending, of a kind that is not done here."""
-    if moments[0] < LINEAR_TOLERANCE * moments[2] or moments[2] <= 0.0:
+    if not turning_axes(moments).all():
         raise DataError(
             "this molecule is linear: second-order perturbation theory is done for asymmetric tops "
             "alone, since degenerate bends need l-type terms of their own. Use the harmonic "

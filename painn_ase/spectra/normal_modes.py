@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from painn_ase.errors import DataError, NonFiniteError, UnsupportedPropertyError
+from painn_ase.rigid import turning_axes
 from painn_ase.spectra.advice import warn
 from painn_ase.spectra.harmonic_result import HarmonicResult
 from painn_ase.units import (
@@ -25,8 +26,6 @@ __all__ = ["harmonic", "harmonic_from_arrays", "overall_motions"]
 
 Array = NDArray[np.float64]
 
-#: rotations whose share of inertia is below this are those of a linear molecule about its axis
-LINEAR_TOLERANCE = 1e-4
 #: largest force, eV/Å, at which the structure still counts as relaxed
 RELAXED_FORCE = 0.05
 
@@ -157,10 +156,9 @@ def overall_motions(masses: Array, positions: Array, periodic: bool) -> Array:
     inertia = spread * np.eye(3) - np.einsum("i,ia,ib->ab", masses, relative, relative)
     moments, axes = np.linalg.eigh(inertia)
     rotations = []
-    for moment, axis in zip(moments, axes.T, strict=True):
-        if moment > LINEAR_TOLERANCE * spread:
-            motion = (roots[:, None] * np.cross(axis, relative)).ravel()
-            rotations.append(motion / np.linalg.norm(motion))
+    for axis in axes.T[turning_axes(moments)]:
+        motion = (roots[:, None] * np.cross(axis, relative)).ravel()
+        rotations.append(motion / np.linalg.norm(motion))
     return np.array(translations + rotations)
 
 

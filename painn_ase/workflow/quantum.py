@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from painn_ase.calculator import PaiNNCalculator
-from painn_ase.errors import PaiNNWarning
+from painn_ase.errors import PaiNNWarning, TrajectoryError
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
-from painn_ase.md.ring_averages import QuantumAverages, quantum_averages
+from painn_ase.md.ring_averages import Average, QuantumAverages, quantum_averages
 from painn_ase.md.ring_modes import beads_for, harmonic_energy
+from painn_ase.md.state import has_state
+from painn_ase.replacing import write_text
 from painn_ase.spectra import HarmonicResult
 from painn_ase.units import ev_to_invcm
 from painn_ase.workflow.records import Narrator, SpectrumConfig
@@ -107,7 +111,7 @@ def equilibrated_beads(
         save_every=200,
     )
     return run_replicas(
-        calculator, starts, md, state=state, restart=state.exists(), progress=progress
+        calculator, starts, md, state=state, restart=has_state(state), progress=progress
     )
 
 
@@ -139,6 +143,7 @@ def check_beads(
     replicas: int = _CHECK_REPLICAS,
     seed: int = 0,
     narrator: Narrator | None = None,
+    saved: Path | None = None,
 ) -> tuple[QuantumAverages, QuantumAverages]:
     """Energies of two short runs, with `n_beads` and with twice as many; warns where they differ.
 
@@ -160,12 +165,41 @@ def check_beads(
         Of the random numbers.
     narrator : Narrator, optional
         Shown the steps.
+    saved : Path, optional
+        JSON file that keeps what was found; where it is there, nothing is run again.
 
     Returns
     -------
     tuple of QuantumAverages
         With P and with 2P beads; energies count from the potential energy of `atoms`.
+
+    Raises
+    ------
+    TrajectoryError
+        When `saved` is damaged, or of other numbers of beads.
     """
+    if saved is not None and saved.exists():
+        few, many = _read_check(saved, n_beads)
+    else:
+        few, many = _run_check(
+            calculator, atoms, n_beads, temperature, time, replicas, seed, narrator
+        )
+        if saved is not None:
+            write_text(saved, json.dumps([_plain(found) for found in (few, many)]))
+    _compare(few, many, temperature)
+    return few, many
+
+
+def _run_check(
+    calculator: PaiNNCalculator,
+    atoms: Atoms,
+    n_beads: int,
+    temperature: float,
+    time: float,
+    replicas: int,
+    seed: int,
+    narrator: Narrator | None,
+) -> tuple[QuantumAverages, QuantumAverages]:
     still = atoms.copy()
     still.calc = calculator
     lowest = float(still.get_potential_energy())
@@ -191,18 +225,53 @@ def check_beads(
                 with narrator.bar(f"check with {beads} beads", md.steps) as tick:
                     run_replicas(calculator, starts, md, trajectory=path, progress=tick)
             found.append(_counted_from(lowest, quantum_averages(path, skip=time / 3.0)))
-    few, many = found
+    return found[0], found[1]
+
+
+def _compare(few: QuantumAverages, many: QuantumAverages, temperature: float) -> None:
     gap = many.energy.value - few.energy.value
     error = float(np.hypot(few.energy.error, many.energy.error))
     if abs(gap) > _CHECK_TOLERANCE * many.energy.value and abs(gap) > 2.0 * error:
         warnings.warn(
-            f"the energy with {n_beads} beads is {few.energy.value * ev_to_invcm:.0f} cm⁻¹, with "
-            f"{2 * n_beads} {many.energy.value * ev_to_invcm:.0f} ± {error * ev_to_invcm:.0f}: "
-            f"{n_beads} beads are too few at {temperature:g} K",
+            f"the energy with {few.n_beads} beads is {few.energy.value * ev_to_invcm:.0f} cm⁻¹, "
+            f"with {many.n_beads} {many.energy.value * ev_to_invcm:.0f} ± "
+            f"{error * ev_to_invcm:.0f}: {few.n_beads} beads are too few at {temperature:g} K",
             PaiNNWarning,
-            stacklevel=2,
+            stacklevel=3,
+        )
+
+
+def _plain(averages: QuantumAverages) -> dict[str, Any]:
+    """For JSON."""
+    return {k: np.asarray(v).tolist() if v is not None else v for k, v in asdict(averages).items()}
+
+
+def _read_check(path: Path, n_beads: int) -> tuple[QuantumAverages, QuantumAverages]:
+    """What an earlier check found."""
+    try:
+        few, many = (_averages(record) for record in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrajectoryError(
+            f"{path} cannot be read: {error!r}. Delete it to have the beads checked again."
+        ) from error
+    if (few.n_beads, many.n_beads) != (n_beads, 2 * n_beads):
+        raise TrajectoryError(
+            f"{path} is a check of {few.n_beads} against {many.n_beads} beads, not of {n_beads}. "
+            "Delete it to have the beads checked again."
         )
     return few, many
+
+
+def _averages(record: dict[str, Any]) -> QuantumAverages:
+    means = ("potential", "kinetic", "energy", "heat_capacity")
+    values = {k: None if record[k] is None else Average(*record[k]) for k in means}
+    arrays = {k: np.asarray(record[k], float) for k in ("kinetic_by_atom", "radius_of_gyration")}
+    return QuantumAverages(
+        temperature=float(record["temperature"]),
+        n_beads=int(record["n_beads"]),
+        **values,  # type: ignore[arg-type]
+        **arrays,  # type: ignore[arg-type]
+    )
 
 
 def _counted_from(lowest: float, averages: QuantumAverages) -> QuantumAverages:

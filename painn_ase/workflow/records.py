@@ -37,6 +37,7 @@ RESULT_FILES = (
       for end in (".h5", ".state.npz", ".state.npz.previous")),
     "beads.state.npz",
     "beads.state.npz.previous",
+    "bead_check.json",
     "infrared.csv",
     "raman.csv",
     "spectra.png",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time as clock
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,18 +16,19 @@ from ase import Atoms
 from ase.optimize import BFGS
 
 from painn_ase.calculator import PaiNNCalculator
-from painn_ase.errors import GeometryError, PaiNNWarning, TrajectoryError
+from painn_ase.errors import GeometryError, PaiNNWarning
 from painn_ase.md import Frame, MDConfig, MDResult, RecordConfig, run_md
 from painn_ase.md.committee import driving
 from painn_ase.md.identity import RunIdentity, charge_of_run
 from painn_ase.md.replica_starts import held_coordinates
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
-from painn_ase.replacing import write_text
+from painn_ase.md.state import has_state
 from painn_ase.spec import to_dict
 from painn_ase.spectra import HarmonicResult, harmonic
 from painn_ase.trajectory import TimeSeries, TrajectoryReader, read_time_series
 from painn_ase.trajectory.isolated import is_isolated_molecule
 from painn_ase.units import ev_to_invcm
+from painn_ase.workflow.beginning import Beginning, prepare_folder
 from painn_ase.workflow.numbers import compare_bands, compute_spectra
 from painn_ase.workflow.quantum import (
     check_beads,
@@ -39,12 +39,10 @@ from painn_ase.workflow.quantum import (
     steps_of_equilibration,
 )
 from painn_ase.workflow.records import (
-    RESULT_FILES,
     InterruptedWorkflowError,
     Narrator,
     Outcome,
     SpectrumConfig,
-    saved_settings,
 )
 from painn_ase.workflow.structures import save_structure
 
@@ -69,7 +67,7 @@ def run_spectrum(
     *,
     restart: bool = False,
     narrator: Narrator | None = None,
-    relax: bool = True,
+    relax: bool | None = None,
     overwrite: bool = False,
 ) -> Outcome:
     """The whole way from `atoms` to spectra.
@@ -89,8 +87,9 @@ def run_spectrum(
         Go on with what is in the folder.
     narrator : Narrator, optional
         Told of progress.
-    relax : bool
-        Relax the structure first.
+    relax : bool, optional
+        Relax the structure first: by default in a new run, and as the run was begun in one that
+        goes on.
     overwrite : bool
         Begin anew in a folder that holds results; they are deleted.
 
@@ -102,7 +101,8 @@ def run_spectrum(
         When the model has no energy, or neither dipole nor polarizability; for constraints other
         than FixAtoms, FixCartesian and FixCom.
     TrajectoryError
-        When the folder holds a run of another structure, charge or model, or with other settings.
+        When the folder holds a run of another structure, charge or model, or with other settings;
+        and when `relax` contradicts how it was begun.
     """
     folder, narrator = Path(folder), narrator or _Silent()
     spec = calculator.potential.spec
@@ -111,17 +111,20 @@ def run_spectrum(
     start = atoms.copy()
     start.calc = calculator
     identity = RunIdentity.of(start, calculator)
-    _prepare_folder(folder, config, identity, restart, overwrite)
+    begun = Beginning(identity, atoms.get_positions(), relax is not False)
+    relaxes = prepare_folder(
+        folder, config, begun, restart=restart, overwrite=overwrite, asked=relax
+    )
     seconds: dict[str, float] = {}
     advice: list[str] = []
     with _collected(advice):
         with _timed(seconds, "relaxation"):
-            _relax(start, config, folder, narrator, relax)
+            _relax(start, config, folder, narrator, relaxes)
         with _timed(seconds, "normal modes"):
             modes = _normal_modes(start, calculator, folder, narrator)
         with _timed(seconds, "thermostat"):
             thermostat = _sample(start, config, folder, narrator)
-        n_beads = _n_beads(start, calculator, config, modes, narrator)
+        n_beads = _n_beads(start, calculator, config, modes, folder, narrator)
         with _timed(seconds, "segments"):
             segments = _segments(calculator, config, n_beads, quantities, folder, narrator)
         with _timed(seconds, "spectra"):
@@ -166,56 +169,6 @@ def _recorded_fluxes(calculator: PaiNNCalculator) -> tuple[str, ...]:
             "`painn-ase spectrum TRAJECTORY`."
         )
     return fluxes
-
-
-def _prepare_folder(
-    folder: Path, config: SpectrumConfig, identity: RunIdentity, restart: bool, overwrite: bool
-) -> None:
-    """Make the folder and see that what is in it belongs to the same run, or may go."""
-    settings = folder / "settings.json"
-    if restart and settings.exists():
-        before = saved_settings(folder)
-        changed = [k for k, v in to_dict(config).items() if before.get(k) != v]
-        if changed:
-            raise TrajectoryError(
-                f"{folder} was begun with other settings ({', '.join(changed)}). Use the same, or "
-                "another folder."
-            )
-        _check_identity(folder, identity)
-        return
-    there = [folder / name for name in RESULT_FILES if (folder / name).exists()]
-    if there and not overwrite:
-        raise TrajectoryError(
-            f"{there[0]} exists already. Add --restart to go on with the run in {folder}, "
-            "--overwrite to begin it anew, or name another folder."
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in there:
-            path.unlink()
-        record = {"sha256": identity.weights, "identity": identity.header()}
-        write_text(folder / "model.json", json.dumps(record))
-        write_text(settings, json.dumps(to_dict(config), indent=1))
-    except OSError as error:
-        raise TrajectoryError(f"{folder} cannot be written: {error.strerror or error}.") from error
-
-
-def _check_identity(folder: Path, identity: RunIdentity) -> None:
-    """What is in the folder belongs to the same system and model."""
-    path = folder / "model.json"
-    if not path.exists():
-        return
-    try:
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise TrajectoryError(
-            f"{path} cannot be read: {error}. Begin anew with --overwrite."
-        ) from error
-    if record.get("sha256") != identity.weights:
-        raise TrajectoryError(
-            f"{folder} was begun with a model of other weights. Name the same, or another folder."
-        )
-    identity.check(record, folder)
 
 
 def _relax(
@@ -305,7 +258,7 @@ def _sample(atoms: Atoms, config: SpectrumConfig, folder: Path, narrator: Narrat
     path = folder / "thermostat.h5"
     with narrator.bar("Langevin", md.steps) as tick:
         result = run_md(
-            moving, md, trajectory=path, restart=path.with_suffix(".state.npz").exists(),
+            moving, md, trajectory=path, restart=has_state(path.with_suffix(".state.npz")),
             observers=[_Ticker(tick)], overwrite=True,
         )  # fmt: skip
     _go_on(result.signal, folder)
@@ -317,6 +270,7 @@ def _n_beads(
     calculator: PaiNNCalculator,
     config: SpectrumConfig,
     modes: HarmonicResult | None,
+    folder: Path,
     narrator: Narrator,
 ) -> int:
     """Beads of the segments: chosen, told and checked."""
@@ -328,7 +282,13 @@ def _n_beads(
         narrator.say(f"{n_beads} beads hold {100 * share:.1f} % of the harmonic energy")
     if config.check_beads:
         few, many = check_beads(
-            calculator, atoms, n_beads, config.temperature, seed=config.seed, narrator=narrator
+            calculator,
+            atoms,
+            n_beads,
+            config.temperature,
+            seed=config.seed,
+            narrator=narrator,
+            saved=folder / "bead_check.json",
         )
         for found in (few, many):
             value, error = (ev_to_invcm * x for x in found.energy)
@@ -378,7 +338,7 @@ def _segments(
             charge=calculator.total_charge(starts[0]),
             beads=beads,
             trajectory=path,
-            restart=path.with_suffix(".state.npz").exists(),
+            restart=has_state(path.with_suffix(".state.npz")),
             progress=tick,
             overwrite=True,
         )

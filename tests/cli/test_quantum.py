@@ -6,12 +6,16 @@ import json
 
 import numpy as np
 import pytest
+from ase.build import molecule
 from typer.testing import CliRunner
 
+from painn_ase.calculator import PaiNNCalculator
 from painn_ase.cli import app
 from painn_ase.cli.beads import number_of_beads
-from painn_ase.errors import SpecError
-from painn_ase.models import bundled_models
+from painn_ase.cli.structures import read_structure
+from painn_ase.errors import GeometryError, SpecError
+from painn_ase.md import ReplicaConfig, run_replicas
+from painn_ase.models import bundled_models, save_model
 from painn_ase.trajectory import TrajectoryReader
 
 pytestmark = pytest.mark.skipif("water" not in bundled_models(), reason="no bundled water model")
@@ -131,3 +135,67 @@ def test_options_that_would_do_nothing_are_refused(tmp_path, words, told) -> Non
     result = _md(f"water H2O {words} -o {tmp_path}/x.h5")
     assert result.exit_code == 1
     assert told in str(result.exception)
+
+
+def test_equilibration_of_beads_is_not_negative(tmp_path) -> None:
+    result = _md(f"water H2O --ensemble rpmd --equilibration=-0.1 -o {tmp_path}/x.h5")
+    assert result.exit_code == 2
+    assert "equilibration" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ring_goes_on_with_a_model_that_was_moved_once_it_is_named(tmp_path) -> None:
+    model, path = tmp_path / "a.safetensors", tmp_path / "r.h5"
+    save_model(PaiNNCalculator("water").potential, model)
+    words = f"{model} H2O --ensemble pimd --beads 2 --steps 4 --stride 2 -q -o {path}"
+    assert _md(words).exit_code == 0
+    moved = model.rename(tmp_path / "b.safetensors")
+    result = _md(f"-o {path} --restart --steps 8")
+    assert result.exit_code == 1
+    assert "If it was moved, name it" in str(result.exception)
+    assert _md(f"{moved} -o {path} --restart --steps 8 -q").exit_code == 0
+    assert _md(f"-o {path} --restart --steps 10 -q").exit_code == 0  # and is known from then on
+    other = PaiNNCalculator("water").potential
+    next(other.parameters()).mul_(1.01)
+    save_model(other, tmp_path / "c.safetensors")
+    result = _md(f"{tmp_path}/c.safetensors -o {path} --restart --steps 12")
+    assert result.exit_code == 1
+    assert "other weights" in str(result.exception)
+
+
+def test_of_replicas_and_beads_one_is_chosen(tmp_path) -> None:
+    """A start from a file of several structures is a question, never the first of them."""
+    water = molecule("H2O")
+    starts = [water.copy() for _ in range(3)]
+    for k, atoms in enumerate(starts):
+        atoms.positions += 0.1 * k
+    model = PaiNNCalculator("water")
+    config = ReplicaConfig(steps=4, record=(), position_stride=2)
+    path = tmp_path / "three.h5"
+    run_replicas(model, starts, config, trajectory=path)
+    with pytest.raises(GeometryError, match=r"holds 3 replicas.*@-1,0 … .*@-1,2"):
+        read_structure(str(path))
+    with pytest.raises(GeometryError, match="0 … 2"):
+        read_structure(f"{path}@-1,3")
+    with pytest.raises(GeometryError, match="no ring polymers"):
+        read_structure(f"{path}@-1,1,centroid")
+    with TrajectoryReader(path) as reader:
+        expected = reader.read("positions")
+    np.testing.assert_array_equal(read_structure(f"{path}@0,1").positions, expected[0, 1])
+    np.testing.assert_array_equal(read_structure(f"{path}@-1,2").positions, expected[-1, 2])
+
+    ring = tmp_path / "ring.h5"
+    config = ReplicaConfig(
+        steps=4, record=(), position_stride=1, bead_stride=4, ensemble="pimd", beads=4
+    )
+    run_replicas(model, [water], config, trajectory=ring)
+    with pytest.raises(GeometryError, match=r"of 4 beads.*@-1,centroid.*bead0 … bead3"):
+        read_structure(str(ring))
+    with pytest.raises(GeometryError, match="not 4"):
+        read_structure(f"{ring}@-1,bead4")
+    with pytest.raises(GeometryError, match=r"not recorded at step 3; they were at steps 0, 4"):
+        read_structure(f"{ring}@3,bead1")
+    beads = [read_structure(f"{ring}@-1,bead{k}") for k in range(4)]
+    mean = np.mean([atoms.positions for atoms in beads], axis=0)
+    np.testing.assert_allclose(read_structure(f"{ring}@-1,centroid").positions, mean, atol=1e-9)
+    assert "momenta" not in beads[0].arrays

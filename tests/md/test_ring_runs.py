@@ -43,8 +43,11 @@ def _starts(n: int, constraint=None):
     return starts
 
 
-@pytest.mark.parametrize("ensemble", ["langevin", "pimd", "trpmd", "rpmd"])
-@pytest.mark.parametrize("thermostat", ["local", "global"])
+@pytest.mark.parametrize(
+    ("ensemble", "thermostat"),
+    [("langevin", "local"), ("langevin", "global"), ("pimd", "local"), ("pimd", "global"),
+     ("trpmd", "local"), ("rpmd", "local")],
+)  # fmt: skip
 def test_stopped_and_continued_equal_the_uninterrupted(
     potential, tmp_path, ensemble, thermostat
 ) -> None:
@@ -246,7 +249,9 @@ def test_averages_need_ring_polymers(potential, tmp_path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"ensemble": "magic"}, {"beads": 4}, {"ensemble": "pimd", "beads": 0}, {"bead_stride": 2},
-     {"ensemble": "langevin", "heat_capacity": True}, {"thermostat": "warm"}, {"temperature": 0.0}],
+     {"ensemble": "langevin", "heat_capacity": True}, {"thermostat": "warm"}, {"temperature": 0.0},
+     {"thermostat": "global"}, {"thermostat": "global", "ensemble": "trpmd"},
+     {"thermostat": "global", "ensemble": "rpmd"}],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(wrong) -> None:
     with pytest.raises(SpecError):

@@ -237,9 +237,25 @@ def test_explosion_names_atom_and_step_and_keeps_the_state_before(tmp_path, etha
         run_md(atoms, config, trajectory=tmp_path / "a.h5", observers=[Kick()])
     assert "a.state" in str(caught.value)
     assert read_state(tmp_path / "a.state.npz").step == 30
-    assert len(ase.io.read(tmp_path / "a.state.failed.extxyz")) == 9
+    broken = ase.io.read(tmp_path / "a.state.failed.extxyz")
+    assert len(broken) == 9
     result = run_md(ethanol(), config, trajectory=tmp_path / "a.h5", restart=True)
     assert result.completed
+
+
+def test_the_broken_frame_keeps_isotopes_and_charge(tmp_path, ethanol) -> None:
+    atoms = ethanol()
+    masses = atoms.get_masses()
+    masses[3] = 2.014
+    atoms.set_masses(masses)
+    atoms.calc = PaiNNCalculator(atoms.calc.potential, charge=-1.0)
+    atoms.set_velocities(np.full((9, 3), 50.0) * np.arange(9)[:, None])
+    config = MDConfig(steps=9, velocities="keep")
+    with pytest.raises(UnstableRunError):
+        run_md(atoms, config, trajectory=tmp_path / "a.h5")
+    broken = ase.io.read(tmp_path / "a.state.failed.extxyz")
+    np.testing.assert_allclose(broken.get_masses(), masses)
+    assert broken.info["charge"] == -1.0
 
 
 def test_not_a_number_stops_the_run(ethanol) -> None:
