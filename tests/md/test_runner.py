@@ -248,7 +248,7 @@ def test_the_broken_frame_keeps_isotopes_and_charge(tmp_path, ethanol) -> None:
     masses = atoms.get_masses()
     masses[3] = 2.014
     atoms.set_masses(masses)
-    atoms.calc = PaiNNCalculator(atoms.calc.potential, charge=-1.0)
+    atoms.calc = PaiNNCalculator(random_potential(16, 2, 8, 4.0), charge=-1.0)
     atoms.set_velocities(np.full((9, 3), 50.0) * np.arange(9)[:, None])
     config = MDConfig(steps=9, velocities="keep")
     with pytest.raises(UnstableRunError):
