@@ -15,8 +15,10 @@ from painn_ase.cli.outputs import refuse_existing, refuse_unwritable
 from painn_ase.factories import make_calculator, names_factory
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from ase.calculators.calculator import Calculator
 
+    from painn_ase.spectra import HarmonicResult
     from painn_ase.testing import Finding
 
 __all__ = ["doctor"]
@@ -39,6 +41,12 @@ def doctor(
     steps: int = typer.Option(200, min=0, help="Steps of the NVE run; 0 leaves it out."),
     timestep: float = typer.Option(0.5, min=0.001, help="Time step of the NVE run, fs."),
     temperature: float = typer.Option(300.0, "-T", min=0.0, help="Of the NVE run, K."),
+    quantum: bool = typer.Option(
+        False,
+        "--quantum",
+        help="Also relax the structure and examine the surface where quantum nuclei go: 20,000 "
+        "energies over the width of its stiff modes.",
+    ),
     seed: int = typer.Option(0, help="Of the random rotation, reflection, shift and velocities."),
     json_file: Path | None = typer.Option(None, "--json", help="Also write all findings here."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace that file."),
@@ -60,12 +68,14 @@ def doctor(
     atoms = read_structure(structure)
     if charge is not None:
         atoms.info["charge"] = charge
+    examined = _calculator(calculator, charge)
     findings = examine(
-        _calculator(calculator, charge),
+        examined,
         atoms,
         timestep=timestep,
         n_steps=steps,
         temperature=temperature,
+        quantum=_modes(examined, atoms) if quantum else None,
         seed=seed,
         progress=lambda check: typer.echo(f"{check} …", err=True),
     )
@@ -89,6 +99,24 @@ def _calculator(name: str, charge: float | None) -> Calculator:
     from painn_ase.calculator import PaiNNCalculator
 
     return PaiNNCalculator(name, charge=charge)
+
+
+def _modes(calculator: Calculator, atoms: Atoms) -> HarmonicResult:
+    """Modes of `atoms`, which are relaxed in place."""
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.cli.harmonic import relax
+    from painn_ase.spectra import harmonic
+
+    if isinstance(calculator, PaiNNCalculator):  # single precision does not relax far enough
+        calculator = PaiNNCalculator(
+            list(calculator.potentials), dtype="float64", charge=calculator.charge
+        )
+    atoms.calc = calculator
+    steps = relax(atoms, 1e-3)
+    typer.echo(f"relaxed below 0.001 eV/Å in {steps} steps", err=True)
+    modes = harmonic(atoms)
+    atoms.calc = None
+    return modes
 
 
 def _worst(findings: Sequence[Finding]) -> list[Finding]:

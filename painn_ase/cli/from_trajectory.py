@@ -41,6 +41,7 @@ OF_A_RUN = frozenset(
         "nuclei",
         "beads",
         "check_beads",
+        "width_check",
         "replicas",
         "segment",
         "stride",

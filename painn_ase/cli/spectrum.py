@@ -63,6 +63,11 @@ def spectrum(
     check_beads: bool = typer.Option(
         False, "--check-beads", help="Compare energies with those of twice as many beads."
     ),
+    width_check: bool = typer.Option(
+        True,
+        "--width-check/--no-width-check",
+        help="Before beads move, look for holes of the model where quantum nuclei go.",
+    ),
     rotation: bool = typer.Option(False, "--rotation", help="Keep the rotation of molecules."),
     no_relax: bool = typer.Option(False, "--no-relax", help="Take the structure as it is."),
     experiment: Path | None = typer.Option(
@@ -199,7 +204,8 @@ def spectrum(
     if restart:
         values = saved_settings(output) | {k: v for k, v in values.items() if k in typed}
     config: SpectrumConfig = from_dict(SpectrumConfig, values)
-    if config.nuclei == "classical" and (useless := {"beads", "check_beads"} & typed.keys()):
+    of_beads = {"beads", "check_beads", "width_check"}
+    if config.nuclei == "classical" and (useless := of_beads & typed.keys()):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(useless))
         raise DataError(f"{names}: classical nuclei have no beads. Add --nuclei trpmd or rpmd.")
     if experiment is not None:

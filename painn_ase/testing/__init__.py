@@ -11,6 +11,7 @@ from painn_ase.testing.doctor import ROUNDING, examine
 from painn_ase.testing.findings import Finding
 from painn_ase.testing.potentials import random_potential
 from painn_ase.testing.properties import compute_properties
+from painn_ase.testing.quantum_width import QuantumWidth, draw_quantum, quantum_width
 from painn_ase.testing.responses import check_dipole_origin
 from painn_ase.testing.smoothness import check_smoothness
 from painn_ase.testing.structures import random_atoms
@@ -21,6 +22,7 @@ __all__ = [
     "ROUNDING",
     "TOLERANCES",
     "Finding",
+    "QuantumWidth",
     "Tolerance",
     "assert_close",
     "check_calculator_contract",
@@ -30,7 +32,9 @@ __all__ = [
     "check_finite_differences",
     "check_smoothness",
     "compute_properties",
+    "draw_quantum",
     "examine",
+    "quantum_width",
     "random_atoms",
     "random_potential",
 ]

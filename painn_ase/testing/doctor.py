@@ -13,10 +13,12 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from painn_ase.errors import GeometryError
+from painn_ase.spectra import HarmonicResult
 from painn_ase.testing.conservation import measure_energy_drift
 from painn_ase.testing.derivatives import arranged, position_slopes, strain_slopes
 from painn_ase.testing.findings import Finding, compare
 from painn_ase.testing.properties import available_properties, compute_properties
+from painn_ase.testing.quantum_width import examine_width
 from painn_ase.testing.responses import (
     measure_asymmetry,
     measure_born_sum,
@@ -37,6 +39,8 @@ _DIFFERENCES = Tolerance(rtol=1e-3, atol=1e-3)
 _STEPS = (0.01, 0.002)
 #: Atoms whose derivatives are differenced; each costs twelve evaluations.
 _N_PROBED = 8
+#: Structures of quantum width; holes are rare.
+_N_DRAWS = 20_000
 #: Too many numbers for a first look.
 _LEFT_OUT = ("free_energy", "hessian", "polarizability_derivatives")
 
@@ -51,6 +55,7 @@ def examine(
     timestep: float = 0.5,
     n_steps: int = 200,
     temperature: float = 300.0,
+    quantum: HarmonicResult | None = None,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Finding, ...]:
@@ -67,6 +72,9 @@ def examine(
         What counts as rounding where two evaluations are compared.
     timestep, n_steps, temperature
         Of the dynamics at constant energy, in fs and K; 0 steps leave it out.
+    quantum : HarmonicResult, optional
+        Modes at the minimum of `calculator`: then energies over their quantum width are examined
+        too, with 20,000 draws (:func:`quantum_width`).
     seed : int
     progress : callable, optional
         Called with the name of each check before it runs.
@@ -91,6 +99,14 @@ def examine(
                 "NVE drift",
                 ("energy", "forces"),
                 lambda: examination.drift(timestep, n_steps, temperature),
+            )
+        )
+    if quantum is not None:
+        checks.append(
+            (
+                "quantum width",
+                ("energy",),
+                lambda: examine_width(calculator, atoms, quantum, n_draws=_N_DRAWS, seed=seed),
             )
         )
     found = list(examination.refused)

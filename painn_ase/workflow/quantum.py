@@ -14,17 +14,20 @@ import numpy as np
 from ase import Atoms
 
 from painn_ase.calculator import PaiNNCalculator
-from painn_ase.errors import PaiNNWarning, TrajectoryError
+from painn_ase.errors import PaiNNWarning, TrajectoryError, UnstableRunError
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.md.ring_averages import Average, QuantumAverages, quantum_averages
 from painn_ase.md.ring_modes import beads_for, harmonic_energy
 from painn_ase.md.state import has_state
 from painn_ase.replacing import write_text
 from painn_ase.spectra import HarmonicResult
+from painn_ase.testing import QuantumWidth, quantum_width
+from painn_ase.testing.quantum_width import DOUBTFUL, STIFF
 from painn_ase.units import ev_to_invcm
 from painn_ase.workflow.records import Narrator, SpectrumConfig
 
 __all__ = [
+    "bear_quantum_width",
     "check_beads",
     "choose_beads",
     "equilibrated_beads",
@@ -42,6 +45,8 @@ _EQUILIBRATION_STEP = 0.5
 _CHECK_REPLICAS = 8
 _CHECK_TIME = 1.0
 _CHECK_TOLERANCE = 0.03
+#: Structures of quantum width that are looked at before beads move.
+_WIDTH_DRAWS = 1000
 
 
 def stiffest_mode(atoms: Atoms, modes: HarmonicResult | None) -> float:
@@ -63,6 +68,63 @@ def harmonic_share(modes: HarmonicResult, n_beads: int, temperature: float) -> f
         return 1.0
     found = sum(harmonic_energy(w, n_beads, temperature) for w in real)
     return found / sum(harmonic_energy(w, 64 * n_beads, temperature) for w in real)
+
+
+def bear_quantum_width(
+    calculator: PaiNNCalculator,
+    atoms: Atoms,
+    modes: HarmonicResult,
+    temperature: float,
+    *,
+    seed: int = 0,
+) -> QuantumWidth | None:
+    """Energies where the nuclei of `modes` go; None where no mode is stiff enough to matter.
+
+    Parameters
+    ----------
+    calculator : PaiNNCalculator
+        Of the model.
+    atoms : ase.Atoms
+        Of the modes.
+    modes : HarmonicResult
+        At the minimum.
+    temperature : float
+        K.
+    seed : int
+        Of the random numbers.
+
+    Raises
+    ------
+    UnstableRunError
+        When an energy is below the minimum: ring polymers would fall into that hole.
+
+    Warns
+    -----
+    PaiNNWarning
+        When an energy is below half of the harmonic one.
+    """
+    if not (modes.frequencies > STIFF).any():
+        return None
+    found = quantum_width(
+        calculator, atoms, modes, n_draws=_WIDTH_DRAWS, temperature=temperature, seed=seed
+    )
+    remedy = (
+        "train it with frames of quantum width (`painn-ase doctor --quantum` shows how far it is)"
+    )
+    if found.n_holes:
+        raise UnstableRunError(
+            f"the model does not bear quantum nuclei: of {found.n_draws} structures of quantum "
+            f"width, {found.n_holes} have an energy below the minimum, into which beads would "
+            f"fall. Use --nuclei classical, or {remedy}; --no-width-check runs all the same."
+        )
+    if found.lowest < DOUBTFUL:
+        warnings.warn(
+            f"where quantum nuclei go, the model's energy falls to {found.lowest:.2f} of the "
+            f"harmonic one: it may have learnt too little there; {remedy}",
+            PaiNNWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def equilibrated_beads(

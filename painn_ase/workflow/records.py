@@ -103,6 +103,9 @@ class SpectrumConfig:
         Path-integral dynamics of all beads before the segments, ps.
     check_beads : bool
         Compare the energies of short runs with these beads and with twice as many, and warn.
+    width_check : bool
+        Before ring polymers move, look for holes where quantum nuclei go; a model with holes is
+        refused.
     """
 
     temperature: float = 300.0
@@ -122,6 +125,7 @@ class SpectrumConfig:
     beads: int = 32
     bead_equilibration: float = 1.0
     check_beads: bool = False
+    width_check: bool = True
 
     def __post_init__(self) -> None:
         if self.nuclei not in ("classical", "trpmd", "rpmd"):

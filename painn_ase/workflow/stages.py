@@ -31,6 +31,7 @@ from painn_ase.units import ev_to_invcm
 from painn_ase.workflow.beginning import Beginning, prepare_folder
 from painn_ase.workflow.numbers import compare_bands, compute_spectra
 from painn_ase.workflow.quantum import (
+    bear_quantum_width,
     check_beads,
     choose_beads,
     equilibrated_beads,
@@ -280,6 +281,12 @@ def _n_beads(
     if modes is not None:
         share = harmonic_share(modes, n_beads, config.temperature)
         narrator.say(f"{n_beads} beads hold {100 * share:.1f} % of the harmonic energy")
+        if config.width_check and not has_state(folder / "beads.state.npz"):
+            width = bear_quantum_width(
+                calculator, atoms, modes, config.temperature, seed=config.seed
+            )
+            if width is not None:
+                narrator.say(f"quantum width: {width}")
     if config.check_beads:
         few, many = check_beads(
             calculator,
