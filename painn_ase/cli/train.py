@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import typer
 
+from painn_ase.errors import DataError
+
 __all__ = ["train"]
+
+#: Molecules whose errors are shown, the worst first.
+_N_GROUPS = 8
 
 
 def train(
@@ -26,6 +32,16 @@ def train(
     ),
     n_models: int | None = typer.Option(
         None, "--n-models", help="Size of the committee.", show_default=False
+    ),
+    steps: int | None = typer.Option(
+        None, "--steps", min=1, help="Length in steps instead of epochs.", show_default=False
+    ),
+    start: str | None = typer.Option(
+        None,
+        "--from",
+        help="Model to start from: a file, a bundled model, or the folder of a committee. Its "
+        "network, elements, reference energies and scales are kept.",
+        show_default=False,
     ),
     accept_warnings: bool = typer.Option(
         False, "--accept-warnings", help="Train although the checks of the labels warn."
@@ -51,9 +67,15 @@ def train(
         settings = settings.replace(output=str(output))
     if n_models is not None:
         settings = settings.replace(n_models=n_models)
+    if epochs is not None and steps is not None:
+        raise DataError("--epochs and --steps both say how long; give one.")
     if epochs is not None:
-        schedule = dataclasses.replace(settings.schedule, epochs=epochs)
+        schedule = dataclasses.replace(settings.schedule, epochs=epochs, steps=None)
         settings = settings.replace(schedule=schedule)
+    if steps is not None:
+        settings = settings.replace(schedule=dataclasses.replace(settings.schedule, steps=steps))
+    if start is not None:
+        settings = settings.replace(start=start)
     if accept_warnings:
         data = dataclasses.replace(settings.data, accept_warnings=True)
         settings = settings.replace(data=data)
@@ -70,18 +92,39 @@ def train(
 
 
 def _print_errors(path: Path) -> None:
+    report = json.loads(path.read_text(encoding="utf-8"))
+    title = f"{report['model']}: errors on {report['n_frames']} {report['part']} frames"
+    before = report.get("before", {}).get("errors", {})
+    _print_table(title, report["errors"], before)
+    if held_out := report.get("held_out"):
+        _print_table(
+            f"on {held_out['n_frames']} frames of molecules it was never trained on",
+            held_out["errors"],
+            {},
+        )
+    if groups := report.get("by_group"):
+        units = {name: e["unit"] for name, e in report["errors"].items()}
+        typer.echo("the largest errors by molecule (all in errors.json):")
+        for group, found in list(groups.items())[:_N_GROUPS]:
+            values = ", ".join(
+                f"{name} {found[name]:.3g} {units[name]}"
+                for name in ("energy", "forces")
+                if name in found
+            )
+            typer.echo(f"  {group}: {values}, {found['n_frames']:.0f} frames")
+
+
+def _print_table(title: str, errors: dict[str, Any], before: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    report = json.loads(path.read_text(encoding="utf-8"))
-    table = Table(
-        box=None,
-        padding=(0, 2, 0, 0),
-        title=f"{report['model']}: errors on {report['n_frames']} {report['part']} frames",
-        title_justify="left",
-    )
-    for title in ("quantity", "unit", "MAE", "RMSE", "largest"):
-        table.add_column(title, justify="left" if title in ("quantity", "unit") else "right")
-    for name, e in report["errors"].items():
-        table.add_row(name, e["unit"], *(f"{e[k]:.3g}" for k in ("mae", "rmse", "largest")))
+    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
+    titles = ["quantity", "unit", "MAE", "RMSE", "largest"]
+    for column in [*titles, "MAE before"] if before else titles:
+        table.add_column(column, justify="left" if column in ("quantity", "unit") else "right")
+    for name, e in errors.items():
+        row = [name, e["unit"], *(f"{e[k]:.3g}" for k in ("mae", "rmse", "largest"))]
+        if before:
+            row.append(f"{before[name]['mae']:.3g}" if name in before else "–")
+        table.add_row(*row)
     Console(highlight=False).print(table)

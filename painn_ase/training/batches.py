@@ -29,6 +29,10 @@ class Labels:
     forces : Tensor (n_atoms, 3) or None
     stress, polarizability : Tensor (n_systems, 3, 3) or None
     dipole : Tensor (n_systems, 3) or None
+    weight : Tensor (n_systems,) or None
+        Of each structure's errors; None where all weigh the same.
+    atom_weight : Tensor (n_atoms,) or None
+        The same by atom.
     """
 
     energy: Tensor | None = None
@@ -36,9 +40,15 @@ class Labels:
     stress: Tensor | None = None
     dipole: Tensor | None = None
     polarizability: Tensor | None = None
+    weight: Tensor | None = None
+    atom_weight: Tensor | None = None
 
     def present(self) -> dict[str, Tensor]:
         """The labels there are, by name."""
+        return {name: value for name, value in self.tensors().items() if name in LABELS}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Labels and weights, by name."""
         pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
         return {name: value for name, value in pairs if value is not None}
 
@@ -52,7 +62,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on `device`."""
-        labels = {name: value.to(device) for name, value in self.labels.present().items()}
+        labels = {name: value.to(device) for name, value in self.labels.tensors().items()}
         return Batch(self.graph.to(device), Labels(**labels))
 
 
@@ -88,6 +98,10 @@ class FrameTensors:
         self._cell, self._pbc = torch.from_numpy(cells), torch.from_numpy(pbc)
         self._charge = torch.tensor([f.charge for f in frames], dtype=torch.float64)
         self._labels = {name: _label_tensor(frames, name) for name in labels}
+        weights = torch.tensor([f.weight for f in frames], dtype=torch.float64)
+        if bool((weights != 1.0).any()):
+            self._labels["weight"] = weights
+            self._labels["atom_weight"] = torch.repeat_interleave(weights, self.n_atoms)
 
     @property
     def is_uniform(self) -> bool:
@@ -126,7 +140,7 @@ class FrameTensors:
             charge=self._charge[chosen],
         )
         rows = {
-            name: value[atoms if name == "forces" else chosen]
+            name: value[atoms if name in ("forces", "atom_weight") else chosen]
             for name, value in self._labels.items()
         }
         return Batch(graph, Labels(**rows))

@@ -28,6 +28,7 @@ __all__ = [
     "DataSpec",
     "HeadChoice",
     "LossSpec",
+    "MoreData",
     "OptimizerSpec",
     "RuntimeSpec",
     "ScheduleSpec",
@@ -35,6 +36,34 @@ __all__ = [
     "network_to_train",
     "read_config",
 ]
+
+
+@dataclass(frozen=True)
+class MoreData:
+    """Another file of frames, ``[[data.more]]``.
+
+    Attributes
+    ----------
+    path : str
+        Relative paths count from the configuration file.
+    keys : KeysSpec
+    units : UnitsSpec
+    weight : float
+        Of its frames' errors in the loss; those of the first file have ``[data] weight``.
+    """
+
+    path: str
+    keys: KeysSpec = field(default_factory=KeysSpec)
+    units: UnitsSpec = field(default_factory=UnitsSpec)
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_weight(self.weight)
+
+
+def _check_weight(weight: float) -> None:
+    if not weight > 0:
+        raise SpecError(f"the weight of a file's frames must be positive; got {weight}.")
 
 
 @dataclass(frozen=True)
@@ -47,12 +76,21 @@ class DataSpec:
         File of labelled frames; relative paths count from the configuration file.
     keys : KeysSpec
     units : UnitsSpec
+    weight : float
+        Of this file's frames in the loss.
+    more : tuple of MoreData
+        Further files, each with its own keys and units; their frames follow the first file's.
     n_train, n_validation, n_test : int or None
         Sizes of the parts; None for 80 %, 10 % and all the rest.
     split_seed : int
         Seed of the division.
     split_file : str or None
         A stored ``split.json`` to use instead.
+    split_by : {"frame", "group"}
+        ``group`` keeps all frames of a molecule in one part; sizes are then met as nearly as its
+        molecules allow. Groups are formulas, or what ``keys.group`` names.
+    held_out : tuple of str
+        Groups that are never trained on; their errors are reported by themselves.
     reference_energies : dict
         Element symbol → energy of the free atom, eV; empty for least squares.
     accept_warnings : bool
@@ -62,13 +100,20 @@ class DataSpec:
     path: str
     keys: KeysSpec = field(default_factory=KeysSpec)
     units: UnitsSpec = field(default_factory=UnitsSpec)
+    weight: float = 1.0
+    more: tuple[MoreData, ...] = ()
     n_train: int | None = None
     n_validation: int | None = None
     n_test: int | None = None
     split_seed: int = 0
     split_file: str | None = None
+    split_by: Literal["frame", "group"] = "frame"
+    held_out: tuple[str, ...] = ()
     reference_energies: dict[str, Any] = field(default_factory=dict)
     accept_warnings: bool = False
+
+    def __post_init__(self) -> None:
+        _check_weight(self.weight)
 
 
 #: Kind of network → what its training takes where the configuration is silent, other than the
@@ -206,6 +251,8 @@ class ScheduleSpec:
         ``cosine`` falls to ``final_factor`` times the rate at the last epoch; ``plateau`` halves it
         after ``patience`` validations without improvement.
     epochs : int
+    steps : int or None
+        Length in optimizer steps instead of ``epochs``; the last epoch is finished.
     warmup_steps : int
         Linear rise from zero.
     final_factor : float
@@ -221,6 +268,7 @@ class ScheduleSpec:
 
     kind: Literal["cosine", "plateau"] = "cosine"
     epochs: int = 300
+    steps: int | None = None
     warmup_steps: int = 500
     final_factor: float = 1e-3
     patience: int = 20
@@ -229,10 +277,11 @@ class ScheduleSpec:
     checkpoint_every: int = 5
 
     def __post_init__(self) -> None:
-        counts = (self.epochs, self.validate_every, self.checkpoint_every, self.patience)
+        lengths = (self.epochs, 1 if self.steps is None else self.steps)
+        counts = (*lengths, self.validate_every, self.checkpoint_every, self.patience)
         if min(counts) < 1 or self.warmup_steps < 0 or not 0 <= self.final_factor <= 1:
             raise SpecError(
-                "epochs, validate_every, checkpoint_every and patience must be at least 1, "
+                "epochs, steps, validate_every, checkpoint_every and patience must be at least 1, "
                 f"warmup_steps >= 0, final_factor in [0, 1]; got {self}."
             )
 
@@ -286,6 +335,10 @@ class TrainConfig:
     optimizer : OptimizerSpec
     schedule : ScheduleSpec
     runtime : RuntimeSpec
+    start : str or None
+        A model to start from instead of random weights: a file, the name of a bundled model, or
+        the folder of a committee. Its network, elements, reference energies and scales are kept;
+        elements and heads that it lacks are added, heads without labels are dropped.
     output : str or None
         Folder of the run; None for ``runs/<name>``.
     seed : int
@@ -304,6 +357,7 @@ class TrainConfig:
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
     runtime: RuntimeSpec = field(default_factory=RuntimeSpec)
+    start: str | None = None
     output: str | None = None
     seed: int = 0
     n_models: int = 1
@@ -346,5 +400,11 @@ def read_config(path: str | Path) -> TrainConfig:
     config: TrainConfig = from_dict(TrainConfig, table, str(path))
     data = config.data
     split = None if data.split_file is None else str(path.parent / data.split_file)
-    beside = dataclasses.replace(data, path=str(path.parent / data.path), split_file=split)
-    return config.replace(data=beside)
+    more = tuple(dataclasses.replace(one, path=str(path.parent / one.path)) for one in data.more)
+    beside = dataclasses.replace(
+        data, path=str(path.parent / data.path), split_file=split, more=more
+    )
+    start = config.start
+    if start is not None and (path.parent / start).exists():
+        start = str(path.parent / start)  # else the name of a bundled model
+    return config.replace(data=beside, start=start)

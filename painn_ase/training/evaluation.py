@@ -17,7 +17,7 @@ from painn_ase.training.batches import FrameTensors
 from painn_ase.training.frames import LABELS, FloatArray, Frame
 from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3
 
-__all__ = ["Comparison", "Errors", "compare", "errors_of", "write_errors"]
+__all__ = ["Comparison", "Errors", "compare", "errors_by_group", "errors_of", "write_errors"]
 
 #: Unit of each quantity in reports, and what a value in the package's unit is multiplied with.
 _REPORTED = {
@@ -140,6 +140,35 @@ def _comparison(name: str, reference: FloatArray, predicted: FloatArray) -> Comp
 def errors_of(comparisons: dict[str, Comparison]) -> dict[str, Errors]:
     """Errors by quantity, without those no frame had."""
     return {name: c.errors for name, c in comparisons.items() if c.reference.size}
+
+
+def errors_by_group(
+    potential: AtomisticPotential, frames: Sequence[Frame], labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Mean absolute errors of each molecule or set, and its ``n_frames``; the worst forces first.
+
+    Parameters
+    ----------
+    potential : AtomisticPotential
+    frames : sequence of Frame
+        Their ``group`` says where they belong.
+    labels : sequence of str
+        To compare.
+    """
+    members: dict[str, list[Frame]] = {}
+    for frame in frames:
+        members.setdefault(frame.group, []).append(frame)
+    found = {}
+    for group, own in members.items():
+        able = [name for name in labels if any(getattr(f, name) is not None for f in own)]
+        if able:
+            errors = errors_of(compare(potential, own, able))
+            found[group] = {
+                "n_frames": float(len(own)),
+                **{name: e.mae for name, e in errors.items()},
+            }
+    first = "forces" if "forces" in labels else labels[0]
+    return dict(sorted(found.items(), key=lambda item: -item[1].get(first, 0.0)))
 
 
 def write_errors(

@@ -33,6 +33,9 @@ class KeysSpec:
     virial : str or None
         Instead of a stress: −V·σ in the file's unit of energy, as VASP-like data sets and GAP keep
         it. Never read unless named.
+    group : str or None
+        A text that says which molecule or set a frame belongs to, for errors by group and for
+        splits by it; without a key the formula.
     positions, numbers : str or None
         For ``.npz`` files only.
     """
@@ -44,6 +47,7 @@ class KeysSpec:
     polarizability: str | None = None
     charge: str | None = None
     virial: str | None = None
+    group: str | None = None
     positions: str | None = None
     numbers: str | None = None
 

@@ -48,6 +48,10 @@ class Frame:
         e²Å²/eV.
     source : str
         File and index, for messages.
+    group : str
+        Molecule or set it belongs to.
+    weight : float
+        Of its errors in the loss.
     """
 
     numbers: NDArray[np.int64]
@@ -61,6 +65,8 @@ class Frame:
     dipole: FloatArray | None = None
     polarizability: FloatArray | None = None
     source: str = ""
+    group: str = ""
+    weight: float = 1.0
 
     @property
     def n_atoms(self) -> int:

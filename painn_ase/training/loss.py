@@ -18,7 +18,8 @@ class WeightedLoss:
     """L = Σ_k w_k ⟨ρ((prediction − label)/spread_k)⟩, ρ the square or Huber's function.
 
     The mean runs over all components whose label is present, so a frame trains what it has.
-    Energies are compared per atom.
+    Energies are compared per atom. Where frames have weights, their penalties are multiplied by
+    them.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ class WeightedLoss:
         """The loss and its unweighted terms by label."""
         errors = self._errors(prediction, labels, n_atoms)
         terms = {
-            name: _mean(self._penalty(error), known) for name, (error, known) in errors.items()
+            name: _mean(self._penalty(error) * _weights(name, labels, error), known)
+            for name, (error, known) in errors.items()
         }
         loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return loss, terms
@@ -74,6 +76,12 @@ class WeightedLoss:
             return error * error
         size, delta = error.abs(), self.huber_delta
         return torch.where(size < delta, error * error, delta * (2.0 * size - delta))
+
+
+def _weights(name: str, labels: Labels, error: Tensor) -> Tensor | float:
+    """Weights of the frames in the shape of a label's errors."""
+    weight = labels.atom_weight if name == "forces" else labels.weight
+    return 1.0 if weight is None else weight.reshape(-1, *[1] * (error.ndim - 1))
 
 
 def _mean(values: Tensor, known: Tensor) -> Tensor:

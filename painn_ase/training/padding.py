@@ -85,7 +85,8 @@ def pad_batch(batch: Batch, size: BatchSize) -> Batch:
     graph.cell[-1] = torch.eye(3, dtype=graph.cell.dtype, device=graph.cell.device)
     n_ghosts = graph.n_atoms - batch.graph.n_atoms
     labels = {}
-    for name, value in batch.labels.present().items():
-        rows = n_ghosts if name == "forces" else 1
-        labels[name] = torch.cat([value, value.new_full((rows, *value.shape[1:]), torch.nan)])
+    for name, value in batch.labels.tensors().items():
+        rows = n_ghosts if name in ("forces", "atom_weight") else 1
+        filled = torch.nan if name in batch.labels.present() else 0.0
+        labels[name] = torch.cat([value, value.new_full((rows, *value.shape[1:]), filled)])
     return Batch(graph, Labels(**labels))

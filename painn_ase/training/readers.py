@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.db import connect
+from ase.formula import Formula
 from ase.io import iread
 
 from painn_ase.errors import DataError
@@ -40,6 +41,10 @@ _NPZ_NAMES = {
     "charge": (*CHARGE_KEYS, "Q"),
     "cell": ("cell", "lattice"),
 }
+
+
+#: What is read only from a key that is named.
+_OTHERS = ("virial", "group")
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ def read_file(
     found = [_frame(f"{path.name}[{n}]", r, keys, units, labels) for n, r in enumerate(records)]
     frames = [frame for frame, _ in found]
     present = set(_npz_members(path)) if path.suffix == ".npz" else _present(records)
-    used = {what: _found_under(what, path, keys, present) for what in (*_NPZ_NAMES, "virial")}
+    used = {what: _found_under(what, path, keys, present) for what in (*_NPZ_NAMES, *_OTHERS)}
     names = {name for frame in frames for name in frame.labels}
     _check_unit_of_archive(path, units, names)
     if used["virial"] is not None:
@@ -186,8 +191,8 @@ def _found_under(what: str, path: Path, keys: KeysSpec, present: set[str]) -> st
 
 
 def _usual_names(what: str, path: Path) -> tuple[str, ...]:
-    """Where `what` is looked for if no key is named; a virial nowhere."""
-    if what == "virial":
+    """Where `what` is looked for if no key is named; a virial and a group nowhere."""
+    if what in _OTHERS:
         return ()
     if path.suffix == ".npz":
         return _NPZ_NAMES[what]
@@ -381,8 +386,16 @@ def _frame(
         dipole=found.get("dipole"),
         polarizability=found.get("polarizability"),
         source=source,
+        group=_group(record, keys),
     )
     return frame, left_out
+
+
+def _group(record: _Record, keys: KeysSpec) -> str:
+    """What the named key says of the frame, else its formula."""
+    if keys.group is not None and keys.group in record.values:
+        return str(record.values[keys.group])
+    return str(Formula.from_list(record.atoms.get_chemical_symbols()).format("hill"))
 
 
 def _charge(source: str, record: _Record, keys: KeysSpec, from_npz: bool) -> float:

@@ -72,12 +72,26 @@ def trained_labels(frames: Sequence[Frame], config: TrainConfig) -> tuple[str, .
 
 
 def compute_statistics(
-    frames: Sequence[Frame], reference_energies: Mapping[str, float] | None = None
+    frames: Sequence[Frame],
+    reference_energies: Mapping[str, float] | None = None,
+    kept: ModelSpec | None = None,
 ) -> Statistics:
-    """Statistics of `frames`; given reference energies are taken instead of fitted ones."""
-    elements = tuple(sorted({int(z) for f in frames for z in f.numbers}))
-    references, energy_spread = _energy_offsets(frames, elements, reference_energies or {})
-    isotropic, alpha_spread = _polarizability_offsets(frames, elements)
+    """Statistics of `frames`; given reference energies are taken instead of fitted ones.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        The training part.
+    reference_energies : mapping, optional
+        Symbol → eV, for every element.
+    kept : ModelSpec, optional
+        A model whose elements and offsets stay; only those of elements it lacks are fitted.
+    """
+    present = {int(z) for f in frames for z in f.numbers}
+    elements = tuple(sorted(present | set(kept.elements if kept else ())))
+    known, known_alpha = _kept_offsets(kept)
+    references, energy_spread = _energy_offsets(frames, elements, reference_energies or {}, known)
+    isotropic, alpha_spread = _polarizability_offsets(frames, elements, known_alpha)
     spread = {
         "energy": energy_spread,
         "forces": _rms([f.forces for f in frames if f.forces is not None]),
@@ -142,8 +156,38 @@ def _counts(frames: Sequence[Frame], elements: Sequence[int]) -> FloatArray:
     return np.array([[np.sum(f.numbers == z) for z in elements] for f in frames], dtype=np.float64)
 
 
+def _kept_offsets(kept: ModelSpec | None) -> tuple[dict[int, float], dict[int, float]]:
+    """Reference energies and polarizabilities of a model's elements, where it has them."""
+    if kept is None:
+        return {}, {}
+    energy, alpha = kept.heads.energy, kept.heads.polarizability
+    found: list[dict[int, float]] = []
+    for head, values in (
+        (energy, energy.reference_energies if energy else ()),
+        (alpha, alpha.isotropic if alpha else ()),
+    ):
+        offsets = values or (0.0,) * len(kept.elements)
+        found.append(dict(zip(kept.elements, offsets, strict=True)) if head else {})
+    return found[0], found[1]
+
+
+def _fitted(
+    counts: FloatArray, values: FloatArray, elements: tuple[int, ...], known: Mapping[int, float]
+) -> FloatArray:
+    """Offsets by least squares, but for those that are known."""
+    free = np.array([z not in known for z in elements])
+    offsets = np.array([known.get(z, 0.0) for z in elements])
+    if free.any():
+        rest = values - counts @ offsets
+        offsets[free] = np.linalg.lstsq(counts[:, free], rest, rcond=None)[0]
+    return offsets
+
+
 def _energy_offsets(
-    frames: Sequence[Frame], elements: tuple[int, ...], given: Mapping[str, float]
+    frames: Sequence[Frame],
+    elements: tuple[int, ...],
+    given: Mapping[str, float],
+    known: Mapping[int, float],
 ) -> tuple[tuple[float, ...], float]:
     """Reference energies per element and the spread of what is left, per atom."""
     labelled = [f for f in frames if f.energy is not None]
@@ -156,11 +200,15 @@ def _energy_offsets(
                 "the data, or none for least squares."
             )
         references = np.array([table[z] for z in elements])
+    elif known:
+        references = np.array([known.get(z, 0.0) for z in elements])
     if not labelled:
         return tuple(references.tolist()), 1.0
     counts = _counts(labelled, elements)
     energies = np.array([f.energy for f in labelled], dtype=np.float64)
-    if not given:
+    if known and not given:
+        references = _fitted(counts, energies, elements, known)
+    elif not given:
         # One composition only leaves the elements undetermined. Least squares about the mean per
         # atom then gives every element that mean: their sum is right, which is all that matters.
         mean = energies.sum() / counts.sum()
@@ -183,16 +231,16 @@ def _given_references(given: Mapping[str, float]) -> dict[int, float]:
 
 
 def _polarizability_offsets(
-    frames: Sequence[Frame], elements: tuple[int, ...]
+    frames: Sequence[Frame], elements: tuple[int, ...], known: Mapping[int, float]
 ) -> tuple[tuple[float, ...], float]:
     """Mean polarizability shared among the elements, and the spread about it."""
     labelled = [f for f in frames if f.polarizability is not None]
     if not labelled:
-        return (), 1.0
+        return tuple(known.get(z, 0.0) for z in elements) if known else (), 1.0
     alpha = np.array([f.polarizability for f in labelled])
     counts = _counts(labelled, elements)
     mean = np.trace(alpha, axis1=1, axis2=2) / 3.0
-    shares = np.linalg.lstsq(counts, mean, rcond=None)[0]
+    shares = _fitted(counts, mean, elements, known)
     rest = alpha - (counts @ shares)[:, None, None] * np.eye(3)
     return tuple(shares.tolist()), _rms([rest])
 

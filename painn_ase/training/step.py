@@ -176,7 +176,7 @@ class CompiledStep:
             loss, terms = eager.loss(Prediction(**quantities), Labels(**labels), counts)
             grads = torch.autograd.grad(loss, weights, allow_unused=True)
             filled = [_or_zeros(g, w) for g, w in zip(grads, weights, strict=True)]
-            return loss, [terms[name] for name in labels], filled
+            return loss, list(terms.values()), filled
 
         weights = [w.detach().clone().requires_grad_() for w in eager.potential.core.parameters()]
         traced = make_fx(compute)(weights, *_as_tensors(batch))
@@ -185,11 +185,11 @@ class CompiledStep:
 
 
 def _as_tensors(batch: Batch) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-    """What a compiled function takes: the graph without pbc, atom counts, labels."""
+    """What a compiled function takes: the graph without pbc, atom counts, labels and weights."""
     graph = batch.graph
     parts = {f.name: getattr(graph, f.name) for f in dataclasses.fields(graph) if f.name != "pbc"}
     fields = {name: part for name, part in parts.items() if part is not None}
-    return fields, graph.atom_counts(), batch.labels.present()
+    return fields, graph.atom_counts(), batch.labels.tensors()
 
 
 def _or_zeros(gradient: Tensor | None, weight: Tensor) -> Tensor:
