@@ -21,7 +21,7 @@ WATER = Path(__file__).parents[2] / "model_recipes" / "data" / "water.extxyz"
 def test_data_shows_labels_and_finds_them_consistent() -> None:
     result = CliRunner().invoke(app, ["data", str(WATER)])
     shown = words(result.output)
-    assert "2000 frames of 3 atoms" in shown
+    assert "4000 frames of 3 atoms" in shown
     for name in ("energy", "forces", "dipole", "polarizability"):
         assert name in shown
     assert "ok energy against forces: slope 1.000" in shown

@@ -1,7 +1,6 @@
 """Perturbation theory of a bent molecule against the exact levels of the same surface.
 
-The exact levels come from a discrete variable representation in Radau coordinates, where the
-kinetic energy has no cross terms (Choi & Light, J. Chem. Phys. 97, 7031 (1992)).
+The exact levels come from a discrete variable representation (``radau``).
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, eigsh
+from radau import radau_levels
 
 from painn_ase.errors import DataError, GeometryError, UnsupportedPropertyError
 from painn_ase.quartic import quartic_field
 from painn_ase.spectra import anharmonic, harmonic, harmonic_from_arrays
-from painn_ase.spectra.anharmonic_field import rotational_invcm_amu_angstrom2 as hbar2_2
 from painn_ase.spectra.anharmonic_field import unit_lengths
 from painn_ase.units import ev_to_invcm
 
@@ -88,69 +86,10 @@ def molecule(factor: float = 1.0) -> Atoms:
     return Atoms("OH2", minimum(), masses=factor * np.array([O, H, H]), calculator=Triatomic())
 
 
-def _points(kinetic: Array, potential: Array, x: Array, n: int) -> tuple[Array, Array]:
-    """Points and kinetic energy in the lowest n states of a one-dimensional cut."""
-    _, states = np.linalg.eigh(kinetic + np.diag(np.minimum(potential, 60_000.0)))
-    states = states[:, :n]
-    points, turn = np.linalg.eigh(states.T @ (x[:, None] * states))
-    return points, turn.T @ (states.T @ kinetic @ states) @ turn
-
-
-def _frames(r1: Array, r2: Array, angle: Array, heavy: float, light: float) -> Array:
-    """Positions (n, 3, 3) of Radau coordinates."""
-    half = 0.5 * (np.sqrt((heavy + 2.0 * light) / heavy) - 1.0)
-    a = np.stack([r1 * np.cos(angle / 2), r1 * np.sin(angle / 2), 0.0 * r1], axis=-1)
-    b = np.stack([r2 * np.cos(angle / 2), -r2 * np.sin(angle / 2), 0.0 * r2], axis=-1)
-    return np.stack([0.0 * a, a + half * (a + b), b + half * (a + b)], axis=1)
-
-
 def exact_levels(factor: float, n_r: int, n_angle: int) -> Array:
     """The lowest levels without rotation above the potential's minimum, cm⁻¹."""
-    heavy, light = factor * O, factor * H
-    atoms = molecule(factor)
-    bonds = atoms.positions[1:] - atoms.positions[0]
-    # bond vectors to Radau vectors: d_1 = R_1 + β(R_1 + R_2)
-    half = 0.5 * (np.sqrt((heavy + 2.0 * light) / heavy) - 1.0)
-    radau = bonds - half / (1.0 + 2.0 * half) * bonds.sum(axis=0)
-    r_eq = float(np.linalg.norm(radau[0]))
-    angle_eq = float(np.arccos(radau[0] @ radau[1] / r_eq**2))
-    lowest = atoms.get_potential_energy()
-
-    def potential(r1: Array, r2: Array, angle: Array) -> Array:
-        values = energy(torch.tensor(_frames(r1, r2, angle, heavy, light))).numpy()
-        return (values - lowest) * ev_to_invcm
-
-    x = np.linspace(0.55, 1.75, 200)
-    d = np.subtract.outer(np.arange(200), np.arange(200))
-    sinc = np.where(d == 0, np.pi**2 / 3.0, 2.0 * (-1.0) ** d / np.where(d == 0, 1, d) ** 2)
-    kinetic = sinc * hbar2_2 / light / (x[1] - x[0]) ** 2
-    r, t_r = _points(kinetic, potential(x, 0 * x + r_eq, 0 * x + angle_eq), x, n_r)
-    z, weight = np.polynomial.legendre.leggauss(60)
-    basis = np.array(
-        [
-            np.sqrt(k + 0.5) * np.polynomial.legendre.Legendre.basis(k)(z) * np.sqrt(weight)
-            for k in range(60)
-        ]
-    )
-    k = np.arange(60)
-    j2 = basis.T @ np.diag(k * (k + 1.0)) @ basis
-    bend = potential(0 * z + r_eq, 0 * z + r_eq, np.arccos(z))
-    inverse = 2.0 * hbar2_2 / light / r_eq**2
-    cosine, j2 = _points(inverse * j2, bend, z, n_angle)
-    j2 = j2 / inverse
-    a, b, c = np.meshgrid(r, r, np.arccos(cosine), indexing="ij")
-    v = np.minimum(potential(a.ravel(), b.ravel(), c.ravel()), 35_000.0).reshape(a.shape)
-    turn = hbar2_2 / light * (1.0 / a**2 + 1.0 / b**2)
-
-    def apply(vector: Array) -> Array:
-        psi = vector.reshape(v.shape)
-        out = np.einsum("ij,jkl->ikl", t_r, psi) + np.einsum("ij,kjl->kil", t_r, psi)
-        total: Array = (out + turn * (psi @ j2.T) + v * psi).ravel()
-        return total
-
-    operator = LinearOperator((v.size, v.size), matvec=apply, dtype=np.float64)
-    values = eigsh(operator, k=20, which="SA", ncv=120, tol=1e-9, return_eigenvectors=False)
-    return np.sort(values)
+    masses = factor * np.array([O, H, H])
+    return radau_levels(lambda x: energy(torch.tensor(x)).numpy(), minimum(), masses, n_r, n_angle)
 
 
 @pytest.mark.parametrize(("factor", "n_r", "n_angle"), [(1.0, 14, 22), (9.0, 18, 28)])

@@ -90,6 +90,6 @@ def test_infrared_intensities_of_an_ions_isotopologue_are_those_of_dipoles_by_di
     atoms.calc = PaiNNCalculator("water", charge=1, dtype="float64")
     BFGS(atoms, logfile=None).run(fmax=1e-4)
     atoms.set_masses([15.999, 1.008, 2.014])
-    expected = [284.66, 87.91, 231.96]
+    expected = [284.82, 87.97, 232.34]
     np.testing.assert_allclose(harmonic(atoms).infrared, expected, atol=0.02)
     np.testing.assert_allclose(compare_with_ase(atoms).ase_intensities, expected, atol=0.03)

@@ -124,7 +124,7 @@ def test_a_checkpoint_of_another_run_or_code_is_refused(
     with pytest.raises(ModelFileError, match="other settings"):
         train(config.replace(loss=LossSpec(energy=0.7)), resume=True)
     with monkeypatch.context() as patch:
-        patch.setattr("painn_ase.training.run.__version__", "9.9.9")
+        patch.setattr("painn_ase.training.single_run.__version__", "9.9.9")
         with pytest.raises(
             ModelFileError, match=r"other code \(painn_ase .*; now painn_ase 9\.9\.9"
         ):
