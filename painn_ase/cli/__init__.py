@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "painn_ase.cli.evaluate:evaluate",
     "plot": "painn_ase.cli.plot:plot",
     "formats": "painn_ase.cli.formats:formats",
+    "sample": "painn_ase.cli.sample:sample",
     "label": "painn_ase.cli.label:label",
     "data": "painn_ase.cli.data:data",
     "train": "painn_ase.cli.train:train",

@@ -1,7 +1,8 @@
-"""Structures named on the command line: a file, or a molecule ASE knows by name."""
+"""Structures named on the command line: a file, a molecule ASE knows by name, or a SMILES."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,25 +13,32 @@ if TYPE_CHECKING:
 
     from painn_ase.trajectory import TrajectoryReader
 
-__all__ = ["read_structure"]
+__all__ = ["is_smiles", "read_structure"]
+
+#: A SMILES of one molecule: atoms, bonds, rings, branches.
+_SMILES = re.compile(r"(Cl|Br|[BCNOPSFIbcnops]|\[[^\]]+\]|%\d\d|[-=#$:/\\()0-9@+])+")
+#: SMILES of atoms alone, which ASE's names may be too.
+_ATOMS_ALONE = re.compile(r"(Cl|Br|[BCNOPSFI]){2,}")
 
 
 def read_structure(name: str) -> Atoms:
     """The structure in a file that ASE can read, or in a trajectory of this package (its last
-    frame), or a molecule of ASE's collection.
+    frame), or a molecule of ASE's collection, or a SMILES.
 
     Parameters
     ----------
     name : str
         Path, with ASE's ``@index`` if another frame is wanted, or a name as ``CH3CH2OH``. Of an
         H5MD file of several replicas ``@index,replica``; of ring polymers with ``,centroid`` or
-        ``,bead3`` at the end.
+        ``,bead3`` at the end. ``smiles:CO`` and ``name:CO`` say which is meant where both would do.
 
     Raises
     ------
     GeometryError
-        If there is neither, the file cannot be read, or it holds several structures and none is
-        chosen.
+        If there is none of these, the name would do for two of them, the file cannot be read, or
+        it holds several structures and none is chosen.
+    MissingDependencyError
+        For a SMILES without RDKit.
     """
     from ase.build import molecule
     from ase.collections import g2
@@ -40,14 +48,18 @@ def read_structure(name: str) -> Atoms:
     from painn_ase.trajectory import HDF5_SUFFIXES
 
     path = Path(name.rpartition("@")[0] or name)
-    if not path.exists() and name in g2.names:
-        known: Atoms = molecule(name)
-        return known
+    if not path.exists() and is_smiles(name):
+        from painn_ase.sampling.conformers import conformers
+
+        return conformers(name.removeprefix("smiles:"))[0]
+    if not path.exists() and (known := name.removeprefix("name:")) in g2.names:
+        found: Atoms = molecule(known)
+        return found
     if not path.exists():
         raise GeometryError(
             f"there is no file {name!r}, and ASE has no molecule of that name. Give a structure "
-            "file that ASE reads (.xyz, .extxyz, .traj, .cif, POSCAR …), or a name such as "
-            "CH3CH2OH, H2O, H2CO."
+            "file that ASE reads (.xyz, .extxyz, .traj, .cif, POSCAR …), a name such as CH3CH2OH, "
+            "H2O, H2CO, or a SMILES such as CCO."
         )
     if path.suffix.lower() in HDF5_SUFFIXES:
         return _frame_of(path, name)
@@ -60,6 +72,26 @@ def read_structure(name: str) -> Atoms:
         ) from error
     last: Atoms = atoms[-1] if isinstance(atoms, list) else atoms
     return last
+
+
+def is_smiles(name: str) -> bool:
+    """Whether `name` is meant as a SMILES; where it is also a molecule's name in ASE, a question.
+
+    Raises
+    ------
+    GeometryError
+        For a name like ``CO``, carbon monoxide in ASE and methanol as a SMILES.
+    """
+    from ase.collections import g2
+
+    if name.startswith("smiles:"):
+        return True
+    if name in g2.names and _ATOMS_ALONE.fullmatch(name):
+        raise GeometryError(
+            f"{name} is a molecule's name in ASE, and a SMILES, which has hydrogens that are not "
+            f"written. Say which is meant: name:{name} or smiles:{name}."
+        )
+    return name not in g2.names and bool(_SMILES.fullmatch(name))
 
 
 def _frame_of(path: Path, name: str) -> Atoms:

@@ -17,7 +17,7 @@ from painn_ase.factories import make_calculator
 from painn_ase.labeling.labels import Labels, charge_of, refuse_periodic
 from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3
 
-__all__ = ["CalculatorEngine", "TBLiteEngine"]
+__all__ = ["CalculatorEngine", "TBLiteEngine", "tblite_calculator"]
 
 
 @lru_cache(maxsize=1)
@@ -123,8 +123,19 @@ class TBLiteEngine:
 
     def label(self, atoms: Atoms) -> Labels:
         """Labels of one frame."""
-        made = _import_tblite()(method=self.level, charge=charge_of(atoms), verbosity=0)
-        return _labels_of(made, atoms)
+        return _labels_of(tblite_calculator(self.level, charge_of(atoms)), atoms)
+
+
+def tblite_calculator(method: str = "GFN2-xTB", charge: float = 0.0) -> Calculator:
+    """Tblite's calculator, silent.
+
+    Raises
+    ------
+    MissingDependencyError
+        Without tblite.
+    """
+    made: Calculator = _import_tblite()(method=method, charge=charge, verbosity=0)
+    return made
 
 
 def _import_tblite() -> Any:
