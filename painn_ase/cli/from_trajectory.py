@@ -79,8 +79,8 @@ class Wishes:
 
     Attributes
     ----------
-    laser, resolution : float
-        nm, cm⁻¹.
+    laser, resolution : float or None
+        nm, cm⁻¹; None for 532 nm, and for what the run allows.
     charge, friction : float or None
         Of the system, e, and of the run's thermostat, 1/fs: for advice.
     experiment : Path or None
@@ -95,7 +95,7 @@ class Wishes:
         What to do about jumps of dipole and polarizability.
     """
 
-    laser: float = 532.0
+    laser: float | None = None
     resolution: float | None = None
     charge: float | None = None
     friction: float | None = None
@@ -196,6 +196,11 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
             f"{series.source} holds no dipole, and {wishes.experiment} is laid over an infrared "
             "spectrum: leave --experiment out."
         )
+    if wishes.laser is not None and "raman" not in drawn:
+        raise DataError(
+            f"{series.source} holds no polarizability, so there is no Raman spectrum that a laser "
+            f"of {wishes.laser:g} nm could excite: leave --laser out."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for name, found in drawn.items():
         save_spectrum(found, folder / f"{name}.csv")
@@ -224,11 +229,9 @@ def _spectra(series: TimeSeries, wishes: Wishes) -> tuple[dict[str, Any], Any]:
 
     if wishes.power:
         return {"power": power(series, resolution=wishes.resolution)}, None
-    asked: dict[str, Any] = {
-        "laser": wishes.laser,
-        "resolution": wishes.resolution,
-        "jumps": wishes.jumps,
-    }
+    asked: dict[str, Any] = {"resolution": wishes.resolution, "jumps": wishes.jumps}
+    if wishes.laser is not None:
+        asked["laser"] = wishes.laser
     ir, raman, ratio = compute_spectra(series, **asked, charge=wishes.charge or 0.0)
     found = {"infrared": ir, "raman": raman}
     if wishes.polarised:

@@ -154,8 +154,8 @@ def spectrum(
         _check_is_no_model(source)
         check_options(typed, of_structure=False)
         wishes = Wishes(
-            laser, resolution, charge, typed.get("friction"), experiment, descending, power,
-            polarised, jumps,
+            typed.get("laser"), resolution, charge, typed.get("friction"), experiment, descending,
+            power, polarised, jumps,
         )  # fmt: skip
         said = {
             "timestep": timestep,

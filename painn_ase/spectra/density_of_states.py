@@ -175,11 +175,16 @@ def _given(
             flux=None,
             input_unit=None,
             timestep=timestep,
-            temperature=temperature or velocities.temperature or 300.0,
+            temperature=_advisory(velocities, temperature),
         )
     if masses is None or timestep is None:
         raise DataError("an array of velocities needs its masses (amu) and timestep (fs)")
     return Recorded(positions, velocities, timestep, 300.0)
+
+
+def _advisory(series: Any, temperature: float | None) -> float:
+    """A temperature that the numbers of modes do not depend on."""
+    return float(temperature or series.temperature or 300.0)
 
 
 def _paths(given: Recorded) -> Any:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from painn_ase.errors import DataError, UnitError
-from painn_ase.spectra.advice import warn_about_aliasing
+from painn_ase.spectra.advice import check_positive, warn_about_aliasing
 from painn_ase.spectra.spectrum import Spectrum
+from painn_ase.trajectory.series import same_temperature
 from painn_ase.unit_names import known_spellings, unit_factor
 from painn_ase.units import per_ase_time_to_per_fs
 
@@ -119,7 +120,7 @@ def recorded(
     values, flux, input_unit, timestep
         Instead of a series.
     temperature : float, optional
-        K; by default the series'.
+        K; by default the series', and none that contradicts it.
     scale : float
         From the package's unit to that of the spectra.
 
@@ -151,9 +152,7 @@ def recorded(
     named = {"values": values, "flux": flux, "input_unit": input_unit, "timestep": timestep}
     if both := [n for n, v in named.items() if v is not None]:
         raise DataError(f"the time series says {' and '.join(both)} already; leave them out")
-    kelvin = temperature if temperature is not None else series.temperature
-    if kelvin is None:
-        raise DataError(f"{series.source or 'the series'} names no temperature; give one in K")
+    kelvin = _temperature(series, temperature)
     direct, moving = getattr(series, quantity), getattr(series, rate)
     if direct is None and moving is None:
         raise DataError(f"{series.source or 'the series'} has neither {quantity} nor its flux")
@@ -163,6 +162,29 @@ def recorded(
     else:
         flux, values = None, _times(direct, scale)
     return Recorded(values, flux, series.timestep, kelvin, series)
+
+
+def _temperature(series: TimeSeries, given: float | None) -> float:
+    """The series' temperature, or the one given where the series may have it, K."""
+    name, said = series.source or "the series", series.temperature
+    if given is None and said is None:
+        raise DataError(f"{name} names no temperature; give one in K (temperature=, -T)")
+    if given is None or said is None:
+        return float(given if said is None else said)  # type: ignore[arg-type]  # one is there
+    check_positive(given, "temperature", "K")
+    if same_temperature(
+        said,
+        given,
+        measured=series.measured_temperature is not None,
+        n_atoms=None if series.numbers is None else len(series.numbers),
+        n_runs=series.shape[0],
+    ):
+        return given
+    raise DataError(
+        f"{name} is a run at {said:.4g} K, {given:g} K was given: intensities would be off by a "
+        f"factor of {said / given:.3g}. Leave the temperature out, or say why it differs where the "
+        "file is read: `read_time_series(…, temperature=…, temperature_reason='…')`"
+    )
 
 
 def unit_example(quantity: str) -> str:

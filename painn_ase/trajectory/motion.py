@@ -48,6 +48,7 @@ def read_motion(path: str | Path, **said: Any) -> TimeSeries:
             f"{raw.source} holds neither velocities nor positions, so there is no density of "
             "states. Leave --power out for the spectra of its dipoles."
         )
+    _refuse_unused(raw, name, options)
     if name == "positions" and not raw.runs:
         values, jumps = follow_through_cell(raw, options.cell)
         raw = _with_channel(raw, name, replace(raw.channels[name], values=values))
@@ -62,6 +63,18 @@ def read_motion(path: str | Path, **said: Any) -> TimeSeries:
         # a temperature cannot be told from such numbers
         series = replace(series, temperature=None, measured_temperature=None)
     return replace(series, volume=None, origins=_without_volume(series))
+
+
+def _refuse_unused(raw: RawSeries, name: str, options: SeriesOptions) -> None:
+    """Refuse what says nothing of a density of states, rather than ignore it."""
+    useless = [o for o in ("volume", "molecule") if getattr(options, o) is not None]
+    if options.cell is not None and (name == "velocities" or raw.runs):
+        useless.append("cell")
+    if useless:
+        raise TrajectoryError(
+            f"{raw.source}: the density of states of its {name} needs no {' and no '.join(useless)}"
+            f" ({', '.join(f'--{n}' for n in useless)}). Leave it out."
+        )
 
 
 def _without_volume(series: TimeSeries) -> dict[str, str]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from painn_ase.errors import TrajectoryError, UnitError
 from painn_ase.trajectory.ase_frames import raw_of_frames
 from painn_ase.trajectory.charges import add_dipole_of_charges, parse_charges
-from painn_ase.trajectory.formats import read_foreign
+from painn_ase.trajectory.formats import identify, read_foreign
 from painn_ase.trajectory.formats.mdanalysis import add_topology
 from painn_ase.trajectory.frames import HDF5_SUFFIXES
 from painn_ase.trajectory.h5md_series import raw_of_h5md
@@ -60,8 +60,8 @@ def read_time_series(
     timestep : float, optional
         Time between frames, fs: wins over what the file says.
     quantity : str, optional
-        What the numbers of a plain file are; by default the dipole for 3 columns and the
-        polarizability for 9.
+        What the numbers of a plain table or array are; by default the dipole for 3 columns and
+        the polarizability for 9.
     quantities : collection of str
         What to read; besides the four of spectra ``velocities`` and ``positions``.
     dipole_unit, polarizability_unit : str, optional
@@ -232,6 +232,13 @@ def _read(
 ) -> RawSeries:
     """What the reader of the file's format says."""
     suffix = path.suffix.lower()
+    plain = suffix in _TABLES and identify(path) is None
+    if quantity is not None and not plain:
+        raise TrajectoryError(
+            f"{path}: quantity={quantity!r} says what the numbers of a plain table or array are; "
+            "in this kind of file each quantity has its name. Leave it out, or name the file's key "
+            f"(`keys={{{quantity!r}: …}}`, --key {quantity}=…)."
+        )
     if (raw := read_foreign(path, options.keys)) is not None:
         _refuse(options, path, "axes")
         return raw

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SPECTRAL", "TimeSeries"]
+__all__ = ["SPECTRAL", "TimeSeries", "same_temperature"]
 
 Array = NDArray[np.float64]
 
@@ -19,6 +20,22 @@ SPECTRAL: dict[str, tuple[int, ...]] = {
     "polarizability": (3, 3),
     "polarizability_flux": (3, 3),
 }
+#: A temperature within this share of a run's is the same one.
+_SAME_TEMPERATURE = 0.05
+
+
+def same_temperature(
+    said: float, given: float, *, measured: bool, n_atoms: int | None, n_runs: int = 1
+) -> bool:
+    """Whether a temperature that a user gives can be the one a run has, K.
+
+    A measured mean may be off for want of atoms and runs, by three standard deviations of the
+    kinetic energy; one that was stated may not.
+    """
+    share = _SAME_TEMPERATURE
+    if measured and n_atoms:
+        share = max(share, 3.0 * math.sqrt(2.0 / (3.0 * n_atoms * n_runs)))
+    return abs(said / given - 1.0) <= share
 
 
 @dataclass(frozen=True, eq=False)

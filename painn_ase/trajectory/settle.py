@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from painn_ase.errors import TrajectoryError, UnitError
 from painn_ase.trajectory.isolated import is_isolated_molecule
 from painn_ase.trajectory.raw import RawChannel, RawSeries
-from painn_ase.trajectory.series import SPECTRAL, TimeSeries
+from painn_ase.trajectory.series import SPECTRAL, TimeSeries, same_temperature
 from painn_ase.trajectory.time_axis import read_time_axis
 from painn_ase.unit_names import KINDS, known_spellings, unit_factor
 
@@ -33,8 +33,6 @@ _TAILS: dict[str, tuple[int | None, ...]] = {
     "velocities": (None, 3),
     "positions": (None, 3),
 }
-#: A temperature within this share of the file's is the same one.
-_SAME_TEMPERATURE = 0.05
 #: Runs of fewer atoms hold each mode's energy for long.
 _SMALL_MOLECULE = 30
 
@@ -89,8 +87,16 @@ class SeriesOptions:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0.0):
                 raise TrajectoryError(f"a {name} of {value!r} is none; it must be positive.")
-        if self.molecule and (self.volume is not None or self.cell is not None):
-            raise TrajectoryError("a molecule has no volume: give either --molecule or a volume.")
+        if self.molecule and self.volume is not None:
+            raise TrajectoryError(
+                "a molecule has no volume: give either --molecule or a volume. (--cell may stand "
+                "beside --molecule: atoms and dipoles are followed through it.)"
+            )
+        if self.temperature_reason is not None and self.temperature is None:
+            raise TrajectoryError(
+                f"the reason {self.temperature_reason!r} is one for another temperature than the "
+                "file's (--temperature-reason), and none was given. Say -T too, or leave it out."
+            )
         if self.volume is not None and self.cell is not None:
             raise TrajectoryError("give either --volume or --cell, not both.")
         for quantity in self.units:
@@ -165,7 +171,8 @@ def settle(
     origins["timestep"] = f"Δt = {axis.timestep:.6g} fs (from {axis.origin})"
     converted = {n: _taken(raw, v, axis.frames) for n, v in converted.items()}
     temperature, measured = _temperature(raw, options, origins, notes)
-    volume, cell = _volume(raw, options, origins)
+    light = not set(named) <= {"polarizability", "polarizability_flux"}
+    volume, cell = _volume(raw, options, origins, matters=light)
     return TimeSeries(
         timestep=axis.timestep,
         **converted,
@@ -293,42 +300,56 @@ def _temperature(
         said, where = measured, f"mean of {channel.origin}"
     if raw.temperature is not None:
         said, where = raw.temperature.value, raw.temperature.origin
-    given = options.temperature
+    given, reason = options.temperature, options.temperature_reason
     if given is None:
         if said is not None:
             origins["temperature"] = f"T = {said:.4g} K (from {where})"
         return said, measured
     origins["temperature"] = f"T = {given:g} K (as given)"
-    if said is None or abs(said / given - 1.0) <= _tolerance(raw):
+    if said is None or same_temperature(
+        said,
+        given,
+        measured=raw.temperature is None,
+        n_atoms=None if raw.numbers is None else len(raw.numbers),
+        n_runs=len(next(iter(raw.channels.values())).values) if raw.runs else 1,
+    ):
+        if reason is not None:
+            told = "names no temperature" if said is None else f"is a run at {said:.4g} K ({where})"
+            raise TrajectoryError(
+                f"{raw.source} {told}, from which {given:g} K does not differ: there is nothing "
+                f"to explain. Leave the reason {reason!r} out (--temperature-reason)."
+            )
         return given, measured
-    if options.temperature_reason is None:
+    if reason is None:
         raise TrajectoryError(
             f"{raw.source} is a run at {said:.4g} K ({where}), {given:g} K was given. Intensities "
             f"would be off by a factor of {said / given:.3g}. Leave the temperature out, or say "
             "why it differs (--temperature-reason TEXT, `temperature_reason=` in Python)."
         )
-    origins["temperature"] = (
-        f"T = {given:g} K (as given; the file says {said:.4g} K: {options.temperature_reason})"
-    )
-    notes.append(f"temperature {given:g} K for a run at {said:.4g} K: {options.temperature_reason}")
+    origins["temperature"] = f"T = {given:g} K (as given; the file says {said:.4g} K: {reason})"
+    notes.append(f"temperature {given:g} K for a run at {said:.4g} K: {reason}")
     return given, None
 
 
-def _tolerance(raw: RawSeries) -> float:
-    """By how much a measured temperature may be off for want of atoms and runs."""
-    if raw.numbers is None or raw.temperature is not None:
-        return _SAME_TEMPERATURE
-    runs = len(next(iter(raw.channels.values())).values) if raw.runs else 1
-    return max(_SAME_TEMPERATURE, 3.0 * math.sqrt(2.0 / (3.0 * len(raw.numbers) * runs)))
-
-
 def _volume(
-    raw: RawSeries, options: SeriesOptions, origins: dict[str, str]
+    raw: RawSeries, options: SeriesOptions, origins: dict[str, str], matters: bool
 ) -> tuple[float | None, Array | None]:
-    """Volume for a bulk's spectrum and mean cell, Å³ and Å."""
+    """Volume for a bulk's spectrum and mean cell, Å³ and Å.
+
+    Raman intensities do not depend on it: where it does not matter nothing is asked, and nothing
+    that was said is ignored.
+    """
+    said = {"--volume": options.volume, "--cell": options.cell, "--molecule": options.molecule}
+    if not matters and (useless := [name for name, value in said.items() if value is not None]):
+        names = ", ".join(useless).replace("--molecule", "--molecule or --bulk")
+        raise TrajectoryError(
+            f"{raw.source} holds no dipole, and Raman intensities do not depend on the volume: "
+            f"leave out {names} (`{', '.join(n[2:] for n in useless)}=` in Python)."
+        )
     cell = volume = None
     where = ""
-    if (channel := _cell_channel(raw, options)) is not None and channel.unit is not None:
+    channel = _cell_channel(raw, options) if matters else raw.channels.get("cell")
+    if channel is not None and channel.unit is not None:
         cells = channel.values.reshape(-1, 3, 3) * unit_factor(channel.unit, "cell")
         if np.isfinite(cells).all() and np.abs(np.linalg.det(cells)).min() > 0.0:
             cell = cells.mean(axis=0)
@@ -341,13 +362,13 @@ def _volume(
             )
     if volume is None and raw.volume is not None:
         volume, where = raw.volume.value, raw.volume.origin
+    cell = cell if options.cell is None else options.cell
     if options.molecule:
         origins["volume"] = "one molecule (as given)"
         return None, cell
     given = options.volume
     if options.cell is not None:
-        cell = options.cell
-        given = abs(float(np.linalg.det(cell)))
+        given = abs(float(np.linalg.det(options.cell)))
     if given is not None:
         other = f"; the file says {volume:.6g} Å³" if volume is not None else ""
         origins["volume"] = f"volume {given:.6g} Å³ (as given{other})"
@@ -360,7 +381,8 @@ def _volume(
             )
         origins["volume"] = "one molecule (no periodic cell in the file)"
         return None, cell
-    if options.molecule is None and cell is not None and _looks_isolated(raw, cell):
+    asked = matters and options.molecule is None
+    if asked and cell is not None and _looks_isolated(raw, cell):
         raise TrajectoryError(
             f"{raw.source}: one molecule with vacuum around it in a periodic cell of "
             f"{volume:.6g} Å³. The spectrum of the bulk, n·α, would depend on the size of that "

@@ -87,14 +87,35 @@ def raw_of_table(
     if array.ndim == 2 and array.shape[1] in (3, 4, 5, 9, 10, 11):
         return raw_of_columns(None, array, path, keys, quantity)
     shape = array.shape
-    name = quantity or (
-        "polarizability"
-        if shape[-2:] == (3, 3)
-        else _QUANTITY_OF_WIDTH.get(shape[-1] if shape else 0)
-    )
+    if keys:
+        raise TrajectoryError(
+            f"{path} is an array of shape {shape}, with neither columns nor names that a key for "
+            f"{', '.join(keys)} could mean. Leave it out."
+        )
+    name = quantity or _quantity_of_array(array, path, axes)
     if name is None:
         raise _not_columns(path, shape)
     return raw_of_arrays({name: RawChannel(array, None, "the array")}, path, axes)
+
+
+def _quantity_of_array(array: Array, path: Path, axes: str | None) -> str | None:
+    """What an array without a name holds, by its shape; (n, 3, 3) can be two things."""
+    shape = array.shape
+    if shape[-2:] != (3, 3):
+        return _QUANTITY_OF_WIDTH.get(shape[-1] if shape else 0)
+    if len(shape) > 3:
+        return "polarizability"
+    if axes is not None:  # an axis for runs or molecules leaves vectors
+        return "dipole"
+    skew = float(np.abs(array - array.swapaxes(1, 2)).max(initial=0.0))
+    if skew > 1e-3 * float(np.abs(array).max(initial=0.0)):
+        raise TrajectoryError(
+            f"{path} has shape {shape}, as polarizabilities have, but its tensors are not "
+            "symmetric. Are these the dipoles of three molecules? Say `--axes molecules` (`axes=` "
+            "in Python). Polarizabilities keep their name in an .npz archive, as the array "
+            "'polarizability'; or say `quantity='polarizability'` in Python."
+        )
+    return "polarizability"
 
 
 def raw_of_arrays(channels: Mapping[str, RawChannel], path: Path, axes: str | None) -> RawSeries:
@@ -248,6 +269,12 @@ def raw_of_columns(
                 "dipole=2,3,4`)."
             )
         channels[found] = _channel(table, rest, titles, shown, bool(names), path)
+    elif quantity is not None and quantity not in channels:
+        raise TrajectoryError(
+            f"{path}: quantity={quantity!r} was given, but its columns are named "
+            f"{' and '.join(channels)}. Leave it out, or say which columns: "
+            f"`keys={{{quantity!r}: '2,3,4'}}`."
+        )
     return RawSeries(
         source=str(path),
         channels=channels,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from painn_ase.errors import GeometryError, PaiNNWarning
+from painn_ase.errors import PaiNNWarning
 from painn_ase.spectra import HarmonicResult, Spectrum, depolarisation_ratio
 from painn_ase.spectra import infrared as infrared_spectrum
 from painn_ase.spectra import raman as raman_spectrum
@@ -54,8 +54,8 @@ def compute_spectra(
 
     Raises
     ------
-    GeometryError
-        Without a temperature.
+    DataError
+        Without a temperature, or with one that the series contradicts.
     """
     ir = None
     settings = _settings(series, temperature, resolution, timestep, jumps)
@@ -110,9 +110,6 @@ def _settings(
     timestep: float | None,
     jumps: JumpPolicy,
 ) -> dict[str, Any]:
-    temperature = temperature if temperature is not None else series.temperature
-    if temperature is None:
-        raise GeometryError(f"{series.source} names no temperature; give one in K (--temperature).")
     return {
         "temperature": temperature,
         "verlet_timestep": timestep,

@@ -133,10 +133,9 @@ def run_spectrum(
             if config.nuclei == "classical":
                 temperature = segments.temperature
                 _advise_on_temperature(temperature, config.temperature)
-            series = _series(folder / "segments.h5", config, start)
+            series = _series(folder / "segments.h5", config, start, temperature)
             ir, raman, ratio = compute_spectra(
                 series,
-                temperature=temperature,
                 laser=config.laser,
                 resolution=config.resolution,
                 timestep=config.timestep,
@@ -353,10 +352,12 @@ def _segments(
     return result
 
 
-def _series(path: Path, config: SpectrumConfig, atoms: Atoms) -> TimeSeries:
+def _series(path: Path, config: SpectrumConfig, atoms: Atoms, temperature: float) -> TimeSeries:
     """What the segments recorded; one molecule with vacuum around it is no bulk of its cell."""
+    with TrajectoryReader(path) as reader:
+        has_dipole = "dipole_flux" in reader.names
     alone = None
-    if all(atoms.pbc):
+    if all(atoms.pbc) and has_dipole:  # Raman intensities do not depend on a volume
         alone = is_isolated_molecule(atoms.numbers, atoms.positions, atoms.cell[:])
     if alone:
         warnings.warn(
@@ -366,6 +367,10 @@ def _series(path: Path, config: SpectrumConfig, atoms: Atoms) -> TimeSeries:
             stacklevel=2,
         )
     series = read_time_series(path, molecule=alone)
+    origin = f"T = {temperature:.4g} K (of the segments)"
+    series = replace(
+        series, temperature=temperature, origins={**series.origins, "temperature": origin}
+    )
     if config.nuclei != "classical":  # the temperature of beads is not that of the nuclei
         series = replace(series, measured_temperature=None)
     return series

@@ -165,7 +165,7 @@ def travel(said: Said, potential: Any, folder: Path) -> None:
     np.testing.assert_allclose(series.dipole_flux, recorded, atol=1e-10)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PaiNNWarning)  # of a short run without error bars
-        spectrum, _, _ = compute_spectra(series, temperature=50.0)
+        spectrum, _, _ = compute_spectra(series)
     assert spectrum is not None
     assert np.isfinite(spectrum.intensity).all()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from painn_ase.errors import DataError, PaiNNWarning
 from painn_ase.spectra import infrared, power, raman
 from painn_ase.trajectory import TimeSeries
 from painn_ase.units import ase_time_to_fs, e2_angstrom2_per_ev_to_angstrom3
+from painn_ase.workflow import compute_spectra
 
 N, DT = 4000, 0.5
 WAVE = np.cos(2 * np.pi * 2.99792458e-5 * 1700.0 * DT * np.arange(N))
@@ -114,6 +118,20 @@ def test_the_words_about_the_input_name_the_temperature_and_volume_that_were_use
     )
     plain = str(infrared(series, resolution=60.0).provenance["input"])
     assert "T = 300 K (from the file), volume 1000 Å³ (a cell)" in plain
-    other = infrared(series, resolution=60.0, temperature=600.0, volume=2000.0)
-    assert other.provenance["temperature_K"] == 600.0
-    assert "T = 600 K (as given), volume 2000 Å³ (as given)" in str(other.provenance["input"])
+    other = infrared(series, resolution=60.0, temperature=310.0, volume=2000.0)
+    assert other.provenance["temperature_K"] == 310.0
+    assert "T = 310 K (as given), volume 2000 Å³ (as given)" in str(other.provenance["input"])
+
+
+def test_another_temperature_than_the_runs_is_refused_as_on_the_command_line() -> None:
+    """600 K for a run at 300 K would halve every intensity, without a word."""
+    series = TimeSeries(timestep=DT, dipole=DIPOLE, polarizability=ALPHA, temperature=300.0)
+    asked: tuple[tuple[Any, dict[str, Any]], ...] = (
+        (infrared, {}), (raman, {"laser_wavenumber": 18_800.0}), (compute_spectra, {}),
+    )  # fmt: skip
+    for make, more in asked:
+        with pytest.raises(DataError, match=r"run at 300 K, 600 K was given.*factor of 0\.5"):
+            make(series, temperature=600.0, **more)
+    # three atoms measured once may be off by as much
+    measured = replace(series, measured_temperature=300.0, numbers=np.array([8, 1, 1]))
+    assert infrared(measured, resolution=60.0, temperature=600.0).provenance["temperature_K"] == 600

@@ -362,7 +362,7 @@ def test_decimal_commas_between_semicolons_are_read(tmp_path: Path) -> None:
 
 
 def test_spectra_name_what_they_wrote_and_refuse_a_laser_of_no_wavelength(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.tile(TENSORS, (10, 1, 1)))
+    np.save(tmp_path / "a.npy", np.tile(TENSORS + TENSORS.swapaxes(1, 2), (10, 1, 1)))
     folder = tmp_path / "o"
     folder.mkdir()
     (folder / "infrared.csv").write_text("of another run", encoding="utf-8")
