@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
+import torch
 from ase import Atoms, units
 from ase.build import molecule
+from known_signal import CASES, FLUX, POSITIONS, TIMESTEP, topology
 
 from painn_ase import PaiNNCalculator
 from painn_ase.annotate import annotate_trajectory
-from painn_ase.errors import DataError, TrajectoryError
+from painn_ase.errors import DataError, PaiNNWarning, TrajectoryError
+from painn_ase.md import MDConfig, RecordConfig, run_md
+from painn_ase.spectra import infrared
+from painn_ase.testing import random_potential
 from painn_ase.training.distances import formulas
 from painn_ase.training.frames import Frame
-from painn_ase.trajectory import TrajectoryReader
+from painn_ase.trajectory import System, TrajectoryReader, TrajectoryWriter, read_time_series
+from painn_ase.units import fs_to_ase_time
 
 DT = 0.5  # fs
 
@@ -172,3 +179,184 @@ def test_formulas_of_the_training_data_are_listed_by_frequency() -> None:
 
     frames = [frame("H2O"), frame("CH3CH2OH"), frame("CH3OCH3"), frame("CH4")]
     assert formulas(frames) == ["C2H6O", "CH4", "H2O"]
+
+
+# -- files of other programs, their times and units ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hydroxyl() -> PaiNNCalculator:
+    """Of any O and H, also in a cell, with a dipole."""
+    drawn = random_potential(8, 1, 6, 4.0, heads=("energy", "dipole:local"), dtype=torch.float64)
+    return PaiNNCalculator(drawn, backend="eager")
+
+
+@pytest.mark.parametrize(
+    ("name", "moving"),
+    [("cp2k positions", False), ("i-pi positions", False), ("orca positions", False),
+     ("vasp xdatcar", False), ("schnetpack", True),
+     ("gromacs xtc", False), ("gromacs trr", True), ("dcd", False), ("amber netcdf", False)],
+)  # fmt: skip
+def test_a_model_is_evaluated_along_other_programs_files(
+    hydroxyl: PaiNNCalculator, tmp_path: Path, name: str, moving: bool
+) -> None:
+    """Times and units are the file's, elements the topology's where the file has none."""
+    case = CASES[name]
+    said = {k: v for k, v in case.options.items() if k == "timestep"}
+    if case.library is not None:
+        pytest.importorskip(case.library)
+        with pytest.raises(TrajectoryError, match="does not say the elements.*--topology"):
+            annotate_trajectory(hydroxyl, case.write(tmp_path), tmp_path / "a.h5", **said)
+        said["topology"] = topology(tmp_path)
+    path = case.write(tmp_path)
+    annotate_trajectory(hydroxyl, path, tmp_path / "a.h5", other_molecule=True, **said)
+    with TrajectoryReader(tmp_path / "a.h5") as run:
+        assert run.timestep("dipole") == pytest.approx(TIMESTEP, rel=1e-5)
+        assert run.n_frames("dipole") == len(POSITIONS)
+        found = run.read("positions")
+        assert ("dipole_flux" in run.names) is moving
+        if not moving:
+            return
+        velocities = run.read("velocities")
+        flux = run.read("dipole_flux")
+    change = found - found[0] - (POSITIONS - POSITIONS[0])
+    np.testing.assert_allclose(change, 0.0, atol=1e-5)
+    np.testing.assert_allclose(velocities[:, 1] * units.fs, FLUX, atol=1e-5)
+    for k in (0, 700):  # Σ Z* v: the model's Born charges times the file's velocities
+        atoms = Atoms("OH", found[k])
+        born = hydroxyl.get_born_charges(atoms)
+        np.testing.assert_allclose(flux[k], np.einsum("iab,ib->a", born, velocities[k]), atol=1e-9)
+
+
+def test_the_flux_of_born_charges_gives_the_spectrum_of_a_foreign_run(
+    water: PaiNNCalculator, tmp_path: Path
+) -> None:
+    """Velocities of another program times our model's charges, against the dipole's own change."""
+    path = _written(tmp_path / "a.extxyz", _run(4000, time=True))
+    annotate_trajectory(
+        water, path, tmp_path / "a.h5", properties=["dipole", "dipole_flux"], other_molecule=True
+    )
+    series = read_time_series(tmp_path / "a.h5")
+    assert series.dipole is not None
+    rate = np.gradient(series.dipole, DT * fs_to_ase_time, axis=0)[5:-5]
+    scale = np.abs(rate).max()
+    np.testing.assert_allclose(series.dipole_flux[5:-5], rate, atol=0.04 * scale)
+    areas = []
+    for part in (series, dataclasses.replace(series, dipole_flux=None)):
+        found = infrared(part, temperature=300.0, resolution=100.0)
+        areas.append([found.band_area(a, a + 400.0).value for a in (300.0, 3400.0)])
+    np.testing.assert_allclose(*areas, rtol=0.03)
+
+
+@pytest.mark.parametrize(("key", "factor"), [("time_fs", 1.0), ("time_ps", 1e-3), ("time", 1e-3)])
+def test_times_count_under_the_names_they_have(
+    water: PaiNNCalculator, tmp_path: Path, key: str, factor: float
+) -> None:
+    frames = _run()
+    for k, atoms in enumerate(frames):
+        atoms.info[key] = factor * DT * k
+    path = _written(tmp_path / "a.extxyz", frames)
+    said = {}
+    if key == "time":
+        with pytest.raises(TrajectoryError, match="does not say how far apart"):
+            annotate_trajectory(water, path, tmp_path / "a.h5")
+        said["units"] = {"time": "ps"}
+    annotate_trajectory(water, path, tmp_path / "a.h5", **said)
+    with TrajectoryReader(tmp_path / "a.h5") as run:
+        assert run.timestep("dipole") == pytest.approx(DT)
+
+
+def test_rounded_times_are_even_and_the_first_two_are_not_trusted(
+    water: PaiNNCalculator, tmp_path: Path
+) -> None:
+    """0.5 fs in two digits of a longer step, or a first frame that was written late."""
+    frames = _run()
+    for k, atoms in enumerate(frames):
+        atoms.info["time_fs"] = round(0.4837 * k, 1)
+    path = _written(tmp_path / "a.extxyz", frames)
+    annotate_trajectory(water, path, tmp_path / "a.h5", properties=["energy"])
+    with TrajectoryReader(tmp_path / "a.h5") as run:
+        assert run.timestep("potential_energy") == pytest.approx(0.4837, rel=2e-3)
+    late = _run(time=True)
+    late[0].info["time_fs"] = -3.0
+    path = _written(tmp_path / "b.extxyz", late)
+    with pytest.raises(TrajectoryError, match=r"frame 1 is at 0.5 fs, .*others are 0.5 fs apart"):
+        annotate_trajectory(water, path, tmp_path / "b.h5")
+
+
+def test_a_change_of_step_far_behind_is_found(water: PaiNNCalculator, tmp_path: Path) -> None:
+    frames = _run(600)
+    for k, atoms in enumerate(frames):
+        atoms.info["time_fs"] = DT * k if k < 400 else DT * (400 + 1.2 * (k - 400))
+    path = _written(tmp_path / "a.extxyz", frames)
+    with pytest.raises(TrajectoryError, match="not equally spaced|at the beginning"):
+        annotate_trajectory(water, path, tmp_path / "a.h5", properties=["energy"])
+
+
+def test_a_time_that_is_a_word_is_our_error(water: PaiNNCalculator, tmp_path: Path) -> None:
+    frames = _run()
+    for atoms in frames:
+        atoms.info["time_fs"] = "later"
+    path = _written(tmp_path / "a.extxyz", frames)
+    with pytest.raises(TrajectoryError, match="time_fs of a frame is 'later', no number"):
+        annotate_trajectory(water, path, tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("name", ["velocities", "cell", "time"])
+def test_a_unit_of_what_is_not_there_is_refused(
+    hydroxyl: PaiNNCalculator, tmp_path: Path, name: str
+) -> None:
+    unit = {"velocities": "Å/fs", "cell": "Å", "time": "fs"}[name]
+    path = tmp_path / "plain.lammpstrj"
+    lines = []
+    for k in range(3):
+        lines += ["ITEM: TIMESTEP", str(k), "ITEM: NUMBER OF ATOMS", "2"]
+        lines += ["ITEM: BOX BOUNDS ff ff ff", *["-9 9"] * 3]
+        lines += ["ITEM: ATOMS id element xu yu zu", "1 O 0 0 0", "2 H 0 0 0.97"]
+    path.write_text("\n".join(lines) + "\n")
+    if name != "cell":
+        said = {"positions": "Å", "cell": "Å", name: unit}
+        with pytest.raises(TrajectoryError, match=rf"unit of {name} was given, but .* has none"):
+            annotate_trajectory(hydroxyl, path, tmp_path / "a.h5", timestep=1.0, units=said)
+    h5 = tmp_path / "b.h5"
+    system = System(numbers=np.array([8, 1]), masses=np.array([16.0, 1.0]))
+    with TrajectoryWriter.create(h5, system, {"positions": 1}) as writer:
+        for k in range(3):
+            writer.write(k, 1.0 * k, {"positions": POSITIONS[k]})
+    if name != "time":
+        with pytest.raises(TrajectoryError, match=rf"unit of {name} was given, but .* has none"):
+            annotate_trajectory(hydroxyl, h5, tmp_path / "a.h5", units={name: unit})
+
+
+def test_a_unit_against_the_files_counts_and_is_said(
+    hydroxyl: PaiNNCalculator, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.h5"
+    system = System(numbers=np.array([8, 1]), masses=np.array([16.0, 1.0]))
+    with TrajectoryWriter.create(path, system, {"positions": 1}) as writer:
+        for k in range(3):
+            writer.write(k, 1.0 * k, {"positions": POSITIONS[k]})
+    with pytest.warns(PaiNNWarning, match="positions in nm, as you say, not in Angstrom"):
+        annotate_trajectory(
+            hydroxyl, path, tmp_path / "b.h5", units={"positions": "nm"}, other_molecule=True
+        )
+    with TrajectoryReader(tmp_path / "b.h5") as run:
+        np.testing.assert_allclose(run.read("positions"), 10.0 * POSITIONS[:3])
+
+
+def test_settings_and_temperatures_of_our_own_run_come_along(
+    water: PaiNNCalculator, tmp_path: Path
+) -> None:
+    """What the run's file says of its temperature, the evaluated one says too."""
+    atoms = molecule("H2O")
+    atoms.calc = water
+    record = RecordConfig(positions=2, velocities=2, energies=1)
+    config = MDConfig(
+        steps=12, timestep=DT, ensemble="langevin", temperature=310.0, friction=0.01, record=record
+    )
+    run_md(atoms, config, trajectory=tmp_path / "run.h5")
+    annotate_trajectory(water, tmp_path / "run.h5", tmp_path / "a.h5", properties=["dipole"])
+    series = read_time_series(tmp_path / "a.h5")
+    assert series.friction == pytest.approx(0.01)
+    with TrajectoryReader(tmp_path / "run.h5") as run:
+        np.testing.assert_allclose(series.measured_temperature, run.read("temperature")[::2].mean())

@@ -21,7 +21,7 @@ from painn_ase.graph import neighbor_pairs
 from painn_ase.md.guard import smallest_trained_distances
 from painn_ase.units import fs_to_ase_time
 
-__all__ = ["check_times", "check_velocities", "refuse_strangers"]
+__all__ = ["check_velocities", "refuse_strangers"]
 
 #: Frames looked at.
 _LOOK = 50
@@ -33,37 +33,6 @@ _PLAUSIBLE = (0.6, 1.15)
 _NEAR, _FAR = 0.75, 1.4
 #: A model of more kinds of molecules than this is one for any of its elements.
 _GENERAL = 10
-
-
-def check_times(frames: Sequence[Atoms], spacing: float, done: int, source: Path) -> None:
-    """Refuse frames whose own times are not even, where a file says them.
-
-    Parameters
-    ----------
-    frames : sequence of Atoms
-        In order; the first is number `done`.
-    spacing : float
-        Between frames, fs.
-    done : int
-        Frames before these.
-    source : Path
-        For the message.
-
-    Raises
-    ------
-    TrajectoryError
-        Where a frame comes too early (a restart) or too late (a gap).
-    """
-    times = np.array([float(a.info.get("time_fs", np.nan)) for a in frames])
-    off = np.abs(np.diff(times) - spacing) > 0.02 * spacing
-    if off.any():
-        at = int(np.flatnonzero(off)[0])
-        raise TrajectoryError(
-            f"{source}: frame {done + at + 1} is at {times[at + 1]:g} fs, the one before at "
-            f"{times[at]:g} fs, others are {spacing:g} fs apart: a restart or a gap. Cut it out, "
-            "or give the time between frames in fs (`timestep=`, or --timestep) to take all as "
-            "evenly spaced."
-        )
 
 
 def check_velocities(frames: Sequence[Atoms], spacing: float, source: Path) -> None:

@@ -6,11 +6,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
-from painn_ase.annotate.checks import check_times, check_velocities, refuse_strangers
+from painn_ase.annotate.checks import check_velocities, refuse_strangers
+from painn_ase.annotate.clock import FrameClock
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import TrajectoryError, UnsupportedPropertyError
 from painn_ase.evaluation import evaluate
@@ -22,6 +25,7 @@ from painn_ase.trajectory import (
     TrajectoryWriter,
     iterate_frames,
 )
+from painn_ase.trajectory.formats import identify
 from painn_ase.trajectory.frames import HDF5_SUFFIXES
 
 __all__ = ["annotate_trajectory"]
@@ -42,6 +46,7 @@ def annotate_trajectory(
     properties: Sequence[str] | None = None,
     timestep: float | None = None,
     units: Mapping[str, str] | None = None,
+    topology: str | Path | None = None,
     other_molecule: bool = False,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -53,16 +58,20 @@ def annotate_trajectory(
     calculator : PaiNNCalculator
         Of the model.
     source : str or Path
-        Any trajectory :func:`~painn_ase.trajectory.iterate_frames` reads, of one system.
+        Any trajectory :func:`~painn_ase.trajectory.iterate_frames` reads, of one system. What an
+        H5MD file of this package says of its run (settings, temperatures) goes into the new one.
     target : str or Path
         New file.
     properties : sequence of str, optional
         By default dipole and polarizability with their fluxes, as far as the model has them and
-        the frames have velocities.
+        the frames have velocities. The flux of the dipole is Σ Z* v, the model's Born charges
+        times the velocities of the file.
     timestep : float, optional
         Between frames, fs: wins over what the source says.
     units : mapping of str to str, optional
         Of positions, velocities, cell and time, where the source does not say them.
+    topology : str or Path, optional
+        File with the elements and masses that the source does not hold (``.gro``, ``.psf`` …).
     other_molecule : bool
         Take a molecule, or distances, that the model's training does not hold.
     overwrite : bool
@@ -88,12 +97,14 @@ def annotate_trajectory(
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
         raise TrajectoryError(f"{target} is the source itself; name another file.")
-    _refuse_copies(source)
-    blocks = _blocks(iterate_frames(source, units=units))
+    run, temperatures = _of_our_run(source)
+    blocks = _blocks(iterate_frames(source, units=units, topology=topology))
     first = next(blocks)
     moving = first[0].has("momenta")
     names = _names(calculator, properties, moving)
-    spacing = timestep if timestep is not None else _spacing(first, source)
+    clock = None if timestep is not None else FrameClock(source)
+    spacing = timestep if clock is None else _started(clock, first)
+    assert spacing is not None
     if not other_molecule:
         refuse_strangers(calculator, first, source)
     if moving:
@@ -103,6 +114,8 @@ def annotate_trajectory(
         strides["velocities"] = 1
     if any(first[0].pbc):
         strides["cell"] = 1
+    if temperatures is not None:
+        strides["temperature"] = 1
     if target.exists() and target.stat().st_size and not overwrite:
         raise TrajectoryError(f"{target} exists already; name another file or allow overwriting.")
     # The name stands for a whole file: a failure leaves nothing in the way of the next attempt,
@@ -116,21 +129,22 @@ def annotate_trajectory(
             "source": str(source),
             "calculator": describe_calculator(calculator),
             "properties": list(names),
+            **run,
         },
         overwrite=True,
     )
-    done, last = 0, first[:0]
+    done = 0
     with _kept_if_finished(begun, target), writer:
         for frames in itertools.chain([first], blocks):
             _check_same_system(calculator, frames, first[0], done, source)
-            if timestep is None:
-                check_times([*last, *frames], spacing, done - len(last), source)
-                last = frames[-1:]
+            if clock is not None and done:
+                clock.read(frames)
             results = evaluate(calculator, frames, names)
             for atoms, found in zip(frames, results, strict=True):
                 values = {_CHANNEL.get(n, n): found[n] for n in names}
                 values["positions"], values["cell"] = atoms.positions, atoms.cell[:]
                 values["velocities"] = atoms.get_velocities() if moving else 0.0
+                values["temperature"] = 0.0 if temperatures is None else temperatures[done]
                 writer.write(done, done * spacing, values)
                 done += 1
             if progress is not None:
@@ -138,12 +152,32 @@ def annotate_trajectory(
     return done
 
 
-def _refuse_copies(source: Path) -> None:
-    """One structure a frame is what is evaluated here."""
+def _started(clock: FrameClock, frames: Sequence[Atoms]) -> float:
+    clock.read(frames)
+    return clock.spacing
+
+
+def _of_our_run(source: Path) -> tuple[dict[str, Any], NDArray[np.float64] | None]:
+    """What an H5MD file says of its run: settings, and the temperatures of its frames, K.
+
+    Raises
+    ------
+    TrajectoryError
+        For several copies of a system: one structure a frame is what is evaluated here.
+    """
     if source.suffix.lower() not in HDF5_SUFFIXES or not source.is_file():
-        return
+        return {}, None
+    if identify(source) is not None:
+        return {}, None
     with TrajectoryReader(source) as reader:
         system = reader.system
+        run = {k: v for k, v in reader.provenance.items() if k in ("config", "replicas")}
+        temperatures = None
+        if {"positions", "temperature"} <= set(reader.names):
+            wanted, measured = reader.steps("positions"), reader.steps("temperature")
+            at = np.isin(measured, wanted)
+            if at.sum() == len(wanted):
+                temperatures = reader.read("temperature").reshape(len(measured), -1)[at, 0]
     if system.n_beads > 1:
         raise TrajectoryError(
             f"{source} holds the centroids of ring polymers, and what light sees is a mean over "
@@ -155,6 +189,7 @@ def _refuse_copies(source: Path) -> None:
             "evaluated. Record the quantities in the run itself (`record` of ReplicaConfig), or "
             "write one replica into a file of its own (TrajectoryReader.atoms)."
         )
+    return run, temperatures
 
 
 @contextmanager
@@ -196,16 +231,6 @@ def _names(
             "spectra can be made from those, with a correction for the finite difference."
         )
     return tuple(dict.fromkeys(wanted))
-
-
-def _spacing(frames: Sequence[Atoms], source: Path) -> float:
-    times = [a.info["time_fs"] for a in frames[:2] if "time_fs" in a.info]
-    if len(times) == 2 and times[1] > times[0]:
-        return float(times[1] - times[0])
-    raise TrajectoryError(
-        f"{source} does not say how far apart its frames are. Give the time between frames in fs "
-        "(`timestep=`, or --timestep)."
-    )
 
 
 def _check_same_system(

@@ -14,7 +14,8 @@ __all__ = ["evaluate"]
 def evaluate(
     model: str = typer.Argument(help="Model file, or name of a bundled model.", show_default=False),
     trajectory: Path = typer.Argument(
-        help="Any trajectory: .h5, .traj, .extxyz …", show_default=False
+        help="Any trajectory: .h5, .traj, .extxyz, another program's (`painn-ase formats`).",
+        show_default=False,
     ),
     output: Path = typer.Option(Path("evaluated.h5"), "--output", "-o", help="New H5MD file."),
     properties: str | None = typer.Option(
@@ -33,6 +34,9 @@ def evaluate(
         None,
         help="QUANTITY=UNIT of positions, velocities, cell or time, where the file does not say. "
         "Repeat it.",
+    ),
+    topology: Path | None = typer.Option(
+        None, help="Elements and masses of a trajectory that has none: .gro, .psf …"
     ),
     other_molecule: bool = typer.Option(
         False, "--other-molecule", help="Take a molecule that the model was not trained on."
@@ -67,6 +71,7 @@ def evaluate(
         properties=None if properties is None else [p.strip() for p in properties.split(",")],
         timestep=timestep,
         units=pairs(unit, "--unit"),
+        topology=topology,
         other_molecule=other_molecule,
         overwrite=overwrite,
         progress=lambda done: typer.echo(f"{done} frames", err=True),

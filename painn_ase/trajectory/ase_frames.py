@@ -11,12 +11,14 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
-from painn_ase.trajectory.frames import iterate_frames
+from painn_ase.trajectory.frames import iterate_frames, number_of_frame
 from painn_ase.trajectory.keys import find_key
 from painn_ase.trajectory.raw import RawChannel, RawSeries
 from painn_ase.trajectory.series import SPECTRAL
+from painn_ase.unit_names import unit_factor
+from painn_ase.units import ase_time_to_fs
 
-__all__ = ["raw_of_frames"]
+__all__ = ["raw_of_frames", "time_of_frame"]
 
 Array = NDArray[np.float64]
 
@@ -79,6 +81,21 @@ def raw_of_frames(
     return _raw(path, first, cells, values, found, held, n_frames)
 
 
+def time_of_frame(atoms: Atoms, path: Path) -> float | None:
+    """The time that a frame states, fs; None where it states none, or not in which unit.
+
+    Raises
+    ------
+    TrajectoryError
+        For a time that is no number.
+    """
+    key = find_key("time", atoms.info, {})
+    unit = None if key is None else _TIME_UNITS.get(key.lower()) or _stated(key, atoms.info)
+    if key is None or unit is None:
+        return None
+    return number_of_frame(atoms.info[key], key, path) * unit_factor(unit, "time") * ase_time_to_fs
+
+
 _CLOCKS = ("time", "step")
 _OF_ATOMS = {"positions": "Angstrom", "velocities": "Angstrom/ase_time"}
 
@@ -115,7 +132,7 @@ def _raw(
         source=str(path),
         channels=channels,
         time=clocks.get("time"),
-        time_unit=_TIME_UNITS.get(time_key) or _stated(time_key, info),
+        time_unit=_TIME_UNITS.get(time_key.lower()) or _stated(time_key, info),
         steps=None if steps is None else np.rint(steps).astype(np.int64),
         time_origin=f"key {(time_key if 'time' in clocks else found.get('step', ''))!r}",
         numbers=np.asarray(first.numbers, dtype=np.int64),

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ase.io
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError, UnitError
 from painn_ase.trajectory.formats import read_foreign
+from painn_ase.trajectory.formats.mdanalysis import add_topology
+from painn_ase.trajectory.keys import find_key
 from painn_ase.trajectory.raw import RawSeries
-from painn_ase.trajectory.reader import TrajectoryReader
+from painn_ase.trajectory.reader import TrajectoryReader, warn_of_typed_unit
 from painn_ase.unit_names import known_spellings, unit_factor
 from painn_ase.units import ase_time_to_fs
 
-__all__ = ["HDF5_SUFFIXES", "check_atom_counts", "export_extxyz", "iterate_frames"]
+__all__ = [
+    "HDF5_SUFFIXES",
+    "check_atom_counts",
+    "export_extxyz",
+    "iterate_frames",
+    "number_of_frame",
+]
 
 #: File names that mean HDF5.
 HDF5_SUFFIXES = (".h5", ".h5md", ".hdf5")
@@ -29,7 +38,10 @@ _MANY_COLUMNS = re.compile(rb":[A-Za-z]:\s*0*[1-9]\d{4,}")
 
 
 def iterate_frames(
-    path: str | Path, stride: int = 1, units: Mapping[str, str] | None = None
+    path: str | Path,
+    stride: int = 1,
+    units: Mapping[str, str] | None = None,
+    topology: str | Path | None = None,
 ) -> Iterator[Atoms]:
     """Frames of a trajectory in order, whatever its format.
 
@@ -41,17 +53,23 @@ def iterate_frames(
     stride : int
         Take every so many-th frame.
     units : mapping of str to str, optional
-        Of positions, velocities, cell and time, where a file does not say them.
+        Of positions, velocities, cell and time, where a file does not say them. One that
+        contradicts the file counts, with a warning; ASE's own formats take that of the time.
+    topology : str or Path, optional
+        File with the elements and masses that a trajectory of another program does not hold
+        (``.gro``, ``.psf``, ``.prmtop`` …; needs MDAnalysis).
 
     Yields
     ------
     ase.Atoms
-        With velocities and results where the file has them.
+        With velocities and results where the file has them, and ``info["time_fs"]`` where times
+        and their unit are known.
 
     Raises
     ------
     TrajectoryError
-        When the file is missing, truncated or of an unknown format, or a unit is not known.
+        When the file is missing, truncated or of an unknown format, a unit is not known, or one is
+        given of what the file does not hold.
     """
     path = Path(path)
     if not path.is_file():
@@ -61,19 +79,28 @@ def iterate_frames(
             f"a unit of {', '.join(sorted(strange))} was given; frames take units of "
             f"{', '.join(_WITH_UNIT)}."
         )
-    if path.suffix.lower() in HDF5_SUFFIXES:
-        with TrajectoryReader(path, units) as reader:
-            yield from reader.iterate_atoms(stride)
-        return
-    if (raw := read_foreign(path)) is not None and "positions" in raw.channels:
+    raw = read_foreign(path)
+    if topology is not None and (raw is None or "positions" not in raw.channels):
+        raise TrajectoryError(
+            f"{path} says itself what its atoms are, or holds none: leave the topology {topology} "
+            "out."
+        )
+    if raw is not None and "positions" in raw.channels:
+        raw = raw if topology is None else add_topology(raw, Path(topology))
         yield from _of_raw(raw, stride, dict(units or {}))
         return
-    if units:
+    if path.suffix.lower() in HDF5_SUFFIXES:
+        with TrajectoryReader(path, units) as reader:
+            _check_units_are_used(str(path), units, _with_units(reader))
+            yield from reader.iterate_atoms(stride)
+        return
+    if useless := set(units or {}) - {"time"}:
         raise TrajectoryError(
-            f"{path}: ASE reads this file and knows its units; leave them out ({', '.join(units)})."
+            f"{path}: ASE reads this file and knows its units; leave them out "
+            f"({', '.join(sorted(useless))})."
         )
     n_read = 0
-    frames = _guarded(path)
+    frames = _in_time_unit(_guarded(path), path, (units or {}).get("time"))
     for n_read, atoms in enumerate(frames, start=1):
         if (n_read - 1) % stride == 0:
             yield atoms
@@ -81,22 +108,65 @@ def iterate_frames(
         raise TrajectoryError(f"{path} holds no frame.")
 
 
+def _with_units(reader: TrajectoryReader) -> set[str]:
+    """What an H5MD file holds whose unit can be said."""
+    held = set(reader.names)
+    if "positions" in held and reader.clock("positions")[0] is not None:
+        held.add("time")
+    return held | ({"cell"} if np.abs(reader.system.cell).max() > 0.0 else set())
+
+
+def _check_units_are_used(
+    source: str, units: Mapping[str, str] | None, held: Collection[str]
+) -> None:
+    """Refuse the unit of something that the file does not hold."""
+    if unused := sorted(set(units or {}) - set(held)):
+        raise TrajectoryError(
+            f"a unit of {' and '.join(unused)} was given, but {source} has none. Leave it out."
+        )
+
+
+def _in_time_unit(frames: Iterator[Atoms], path: Path, unit: str | None) -> Iterator[Atoms]:
+    """Frames with their times in fs, where the user says the unit of theirs."""
+    for atoms in frames:
+        if unit is not None:
+            key = find_key("time", atoms.info, {})
+            if key is None:
+                raise TrajectoryError(
+                    f"a unit of time was given, but the frames of {path} name no time "
+                    f"({', '.join(atoms.info) or 'nothing'}). Leave it out, and give the time "
+                    "between frames (`timestep=`, or --timestep)."
+                )
+            factor = unit_factor(unit, "time") * ase_time_to_fs
+            atoms.info["time_fs"] = factor * number_of_frame(atoms.info[key], key, path)
+        yield atoms
+
+
+def number_of_frame(value: Any, key: str, path: Path) -> float:
+    """A number that a frame states; text that is none is our error."""
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TrajectoryError(f"{path}: {key} of a frame is {value!r:.60}, no number.") from error
+
+
 def _of_raw(raw: RawSeries, stride: int, units: Mapping[str, str]) -> Iterator[Atoms]:
     """Frames of another program's file, with velocities and times where it has them."""
     if raw.numbers is None:
         raise TrajectoryError(
             f"{raw.source} does not say the elements of its atoms "
-            f"(kinds {', '.join(raw.types or ('unknown',))}). Write them into it."
+            f"(kinds {', '.join(raw.types or ('unknown',))}). Write them into it, or name a file "
+            "that has them (--topology, `topology=` in Python)."
         )
+    clocked = raw.time is not None or raw.timestep is not None
+    held = {*raw.channels, *(("time",) if clocked else ())}
+    _check_units_are_used(raw.source, units, held)
     values = {
         name: raw.channels[name].values * _factor(raw, name, raw.channels[name].unit, units)
         for name in ("positions", "velocities", "cell")
         if name in raw.channels
     }
-    unit = units.get("time", raw.time_unit)
-    times = None
-    if raw.time is not None and unit is not None:
-        times = raw.time * _factor(raw, "time", unit, {}) * ase_time_to_fs
+    times = _times_of_raw(raw, units, len(values["positions"]))
     cells = values.get("cell")
     for k in range(0, len(values["positions"]), stride):
         cell = None if cells is None else cells.reshape(-1, 3, 3)[k if len(cells) > 1 else 0]
@@ -111,6 +181,21 @@ def _of_raw(raw: RawSeries, stride: int, units: Mapping[str, str]) -> Iterator[A
         yield atoms
 
 
+def _times_of_raw(
+    raw: RawSeries, units: Mapping[str, str], n_frames: int
+) -> NDArray[np.float64] | None:
+    """Times of the frames, fs, from theirs or from the time between them; None if unknown."""
+    if units.get("time", raw.time_unit) is None or (raw.time is None and raw.timestep is None):
+        return None
+    clock = raw.time
+    if clock is None:
+        clock = np.arange(n_frames, dtype=np.float64)
+        if raw.steps is not None and n_frames > 1:  # which frames are missing, or come twice
+            clock = (raw.steps - raw.steps[0]) / max(1.0, float(np.median(np.diff(raw.steps))))
+        clock = clock * float(raw.timestep or 0.0)
+    return np.asarray(clock * _factor(raw, "time", raw.time_unit, units) * ase_time_to_fs)
+
+
 def _factor(raw: RawSeries, name: str, stated: str | None, units: Mapping[str, str]) -> float:
     unit = units.get(name, stated)
     if unit is None:
@@ -119,9 +204,13 @@ def _factor(raw: RawSeries, name: str, stated: str | None, units: Mapping[str, s
             f"`units={{{name!r}: …}}` in Python), one of {known_spellings(name)}."
         )
     try:
-        return unit_factor(unit, name)
+        factor = unit_factor(unit, name)
+        said = factor if stated is None else unit_factor(stated, name)
     except UnitError as error:
         raise TrajectoryError(f"{raw.source}: {error}") from error
+    if abs(said / factor - 1.0) > 1e-6:
+        warn_of_typed_unit(raw.source, name, unit, str(stated))
+    return factor
 
 
 def _guarded(path: Path) -> Iterator[Atoms]:

@@ -8,6 +8,8 @@ more than the file holds are refused, and every trouble is a
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
-from painn_ase.errors import TrajectoryError
+from painn_ase.errors import PaiNNWarning, TrajectoryError
 from painn_ase.trajectory.channels import CHANNELS, Channel, channel_factor
 from painn_ase.trajectory.constraints import constraints_of
 from painn_ase.trajectory.journal import JournaledFile
@@ -29,7 +31,7 @@ from painn_ase.trajectory.writer import System
 from painn_ase.unit_names import KINDS
 from painn_ase.units import ase_time_to_fs
 
-__all__ = ["TrajectoryReader"]
+__all__ = ["TrajectoryReader", "warn_of_typed_unit"]
 
 #: A dataset may claim this many times the bytes it stores (compression), plus a little.
 _LARGEST_EXPANSION = 2000
@@ -48,6 +50,12 @@ class _Element:
     times: NDArray[np.float64] | None  # as in the file; None where it has steps alone
     time_unit: str | None
     unit: str | None
+
+
+def warn_of_typed_unit(source: str, name: str, typed: str, stated: str) -> None:
+    """Say that a unit a user gave counts instead of the file's."""
+    text = f"{source}: {name} in {typed}, as you say, not in {stated} as the file does"
+    warnings.warn(text, PaiNNWarning, stacklevel=2)
 
 
 class TrajectoryReader:
@@ -295,10 +303,16 @@ class TrajectoryReader:
 
     def _unit_of(self, node: h5py.HLObject, name: str) -> str | None:
         """The unit an HDF5 object names; some programs say ``units`` where H5MD says ``unit``."""
-        if name in self._units:
-            return self._units[name]
         stated = attribute(node, "unit", attribute(node, "units"))
-        return (_text(stated).strip() or None) if stated is not None else None
+        unit = (_text(stated).strip() or None) if stated is not None else None
+        if (typed := self._units.get(name)) is None:
+            return unit
+        where = f"{self.path}: {name}"
+        if unit is not None and not math.isclose(
+            channel_factor(typed, name, where), channel_factor(unit, name, where), rel_tol=1e-6
+        ):
+            warn_of_typed_unit(str(self.path), name, typed, unit)
+        return typed
 
     def _frame_at(self, name: str, step: int, replica: int) -> NDArray[np.float64] | None:
         """The frame of `name` at a step of the run; None where it was not recorded then."""
