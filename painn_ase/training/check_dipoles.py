@@ -31,6 +31,8 @@ _BONDS: dict[tuple[int, int], tuple[tuple[float, float], ...]] = {
 }
 #: Mean predicted dipole, e·Å, and its relative spread, for which a comparison says something.
 _LEAST, _STEADY = 0.15, 0.5
+#: e·Å, root mean square of a component: below, molecules like ethane say nothing of their charges.
+_SMALL = 0.05
 #: Frames of one molecule that are looked at.
 _ENOUGH = 400
 
@@ -59,6 +61,8 @@ def _fixed_charges(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
     dipole = _stacked(group)
     design = lever.transpose(0, 2, 1).reshape(-1, lever.shape[1])
     target = dipole.reshape(-1)
+    if neutral:  # the best charges that add up to zero
+        design = design - design.mean(axis=1, keepdims=True)
     charges = np.linalg.lstsq(design, target, rcond=1e-8)[0]
     if neutral:
         charges = charges - charges.mean()
@@ -70,7 +74,11 @@ def _fixed_charges(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
         f"{formula(atoms)}: fixed charges explain {100 * explained:.1f} % "
         f"(largest charge {largest:.2f} e)"
     )
-    if explained < 0.5:
+    if explained < 0.5 and float(np.sqrt(np.mean(target**2))) < _SMALL:
+        yield Finding(
+            "note", "dipole", f"{what}: too small to tell, of charges that flow when bonds stretch"
+        )
+    elif explained < 0.5:
         yield Finding(
             "warning",
             "dipole",
@@ -132,11 +140,18 @@ def _bond_dipoles(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
 
 
 def _predicted(frame: Frame) -> FloatArray | None:
-    """Sum of bond moments (3,), e·Å; None with a bond that is not in the table."""
+    """Sum of bond moments (3,), e·Å; None with a bond that is not in the table.
+
+    Nor is the carbon of an isocyanide or of carbon monoxide, with one neighbour and a lone pair:
+    it is the negative end.
+    """
     z, r = frame.numbers, frame.positions
     i, j = np.triu_indices(len(z), 1)
     apart = np.linalg.norm(r[j] - r[i], axis=1)
     bonded = apart < 1.25 * (covalent_radii[z[i]] + covalent_radii[z[j]])
+    neighbours = np.bincount(np.concatenate([i[bonded], j[bonded]]), minlength=len(z))
+    if np.any((z == 6) & (neighbours == 1)):
+        return None
     total = np.zeros(3)
     for a, b, d in zip(i[bonded], j[bonded], apart[bonded], strict=True):
         if z[a] == z[b]:

@@ -239,7 +239,8 @@ class TrainingRun:
         steps = n_epochs * (share // optimizer.batch_size)
         if runtime.compile == "auto" and steps < _COMPILE_FROM_STEPS * len(sizes):
             return eager
-        return CompiledStep(eager, sizes, frames.is_periodic) if possible else eager
+        say = functools.partial(print, flush=True) if runtime.progress else None
+        return CompiledStep(eager, sizes, frames.is_periodic, say) if possible else eager
 
     def _trainer(self, spec: ModelSpec, n_epochs: int) -> Trainer:
         from lightning.pytorch import Trainer

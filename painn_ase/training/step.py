@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time as clock
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,10 +93,19 @@ class CompiledStep:
         Ascending; a batch is padded to the first that holds it.
     periodic : bool
         Whether any structure is periodic in any direction.
+    say : callable, optional
+        Told, in a line each, that a function is being compiled, and how long that took.
     """
 
-    def __init__(self, eager: EagerStep, sizes: Sequence[BatchSize], periodic: bool) -> None:
+    def __init__(
+        self,
+        eager: EagerStep,
+        sizes: Sequence[BatchSize],
+        periodic: bool,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         self.eager = eager
+        self._say = say or (lambda line: None)
         self.sizes = tuple(sizes)
         self._periodic = periodic
         self._names = [name for name, _ in eager.potential.core.named_parameters()]
@@ -129,6 +139,11 @@ class CompiledStep:
         weights = list(self.eager.potential.core.parameters())
         expected = torch.autograd.grad(loss, weights, allow_unused=True)
         padded = pad_batch(batch, size)
+        started = clock.monotonic()
+        self._say(
+            f"compiling the step for batches of {size.n_atoms} atoms and {size.n_edges} pairs; "
+            "half a minute, on a busy machine minutes …"
+        )
         try:
             compiled = self._compile(padded)
             found = self._run(compiled, padded)
@@ -138,6 +153,7 @@ class CompiledStep:
         if not worst < _TOLERANCE:
             return self._give_up(f"compiled, it differs from eager by {worst:.1e}")
         self._compiled[size] = compiled
+        self._say(f"compiled in {clock.monotonic() - started:.0f} s; it gives what eager gives")
         return True
 
     def _give_up(self, reason: str) -> Literal[False]:
