@@ -1,16 +1,13 @@
-"""What a reader gets of a spectrum: pictures, CSV, JSON, and a report as Markdown and HTML."""
+"""What a reader gets of a spectrum: pictures, CSV, JSON, a Markdown report and the HTML page."""
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markdown_it import MarkdownIt
 from numpy.typing import NDArray
 
 from painn_ase._version import __version__
@@ -25,9 +22,11 @@ from painn_ase.replacing import write_text
 from painn_ase.spec import to_dict
 from painn_ase.spectra import Spectrum, harmonic_lines, save_spectrum
 from painn_ase.trajectory import TrajectoryReader
-from painn_ase.workflow import Outcome
+from painn_ase.workflow import Outcome, outcome_page
+from painn_ase.workflow.pages import short_header
+from painn_ase.workflow.words import caveats, what_was_run
 
-__all__ = ["draw_run", "draw_spectra", "report_html", "report_markdown", "write_outcome"]
+__all__ = ["draw_run", "draw_spectra", "report_markdown", "write_outcome"]
 
 _TITLES = {"infrared": "infrared", "raman": "Raman, unpolarised"}
 
@@ -42,7 +41,7 @@ def write_outcome(
     outcome : Outcome
         Of :func:`~painn_ase.workflow.run_spectrum`.
     experiment : str or Path, optional
-        JCAMP-DX or CSV file laid over the infrared spectrum.
+        JCAMP-DX or CSV file laid over the infrared spectrum, in the page over the one it is of.
     descending : bool
         High wavenumbers on the left.
 
@@ -63,11 +62,10 @@ def write_outcome(
     if (folder / "segments.h5").exists():
         written.append(folder / "run.png")
         draw_run(outcome, written[-1])
-    text = report_markdown(outcome)
     for name, content in (
         ("summary.json", json.dumps(summary(outcome), indent=1, ensure_ascii=False)),
-        ("report.md", text),
-        ("report.html", report_html(outcome, text)),
+        ("report.md", report_markdown(outcome)),
+        ("report.html", outcome_page(outcome, experiment).html),
     ):
         written.append(folder / name)
         write_text(written[-1], content)
@@ -133,9 +131,10 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     return {
         "painn_ase": __version__,
         "formula": outcome.formula,
-        "model": {k: outcome.model.get(k) for k in ("name", "description", "licence", "citation")},
+        "model": short_header(outcome.model),
         "settings": to_dict(outcome.config),
         "temperature_K": outcome.temperature,
+        "n_beads": outcome.n_beads,
         "thermostat_temperature_K": None if thermostat is None else thermostat.temperature,
         "drift_meV_per_atom_ps": (
             None if segments is None or segments.drift is None else 1e3 * segments.drift
@@ -183,22 +182,8 @@ def report_markdown(outcome: Outcome) -> str:
 
 
 def _what_was_run(outcome: Outcome) -> str:
-    c = outcome.config
-    turning = "kept" if c.rotation else "removed"
-    kind, beads = "NVE segments", ""
-    if c.nuclei != "classical":
-        kind = f"{c.nuclei.upper()} segments of {outcome.n_beads} beads"
-        beads = f" and {c.bead_equilibration:g} ps of path-integral dynamics of all beads"
-    text = (
-        f"{c.replicas} {kind} of {c.segment:g} ps (time step {c.timestep:g} fs, frequencies "
-        f"corrected for velocity Verlet), started every {c.spacing:g} ps from Langevin dynamics "
-        f"at {c.temperature:g} K (friction {c.friction:g}/fs, {c.equilibration:g} ps of "
-        f"equilibration, seed {c.seed}){beads}. The motion of the centre of mass was removed, the "
-        f"overall rotation {turning}. Intensities are absolute, from the fluxes dμ/dt and dα/dt by "
-        "automatic differentiation; the shaded band is two standard errors over the segments."
-    )
-    if outcome.infrared is not None:
-        text += f" A sharp line is {outcome.infrared.fwhm:.1f} cm⁻¹ wide (full width, Hann window)."
+    ir = outcome.infrared
+    text = what_was_run(outcome.config, outcome.n_beads, None if ir is None else ir.fwhm)
     if outcome.modes is not None:
         text += (
             " Sticks are the normal modes of the relaxed structure, each as long as a line of its "
@@ -314,58 +299,10 @@ def _run_section(outcome: Outcome) -> str:
     return "## Run\n\n" + "\n".join(lines) + picture
 
 
-#: What each way to move the nuclei leaves wrong; the figures are those of water at 300 K.
-_NUCLEI = {
-    "classical": "- Nuclei are classical: no zero-point motion, so X–H stretches come out too high "
-    "and too narrow by what anharmonicity at zero point would shift and mix.",
-    "trpmd": "- Thermostatted ring-polymer dynamics is approximate: its thermostat broadens every "
-    "band, by over 100 cm⁻¹ in a stretch, and lines are off by some 10 cm⁻¹ (water: bend 9 low, "
-    "stretches 11 to 35 high). Band areas hold; line positions of a small molecule are a task for "
-    "perturbation theory.",
-    "rpmd": "- Ring-polymer dynamics is approximate: where a spring of the ring comes near a "
-    "vibration the band splits or moves (water: stretches 60 to 100 cm⁻¹ high), and such "
-    "resonances change with the number of beads. Compare with another number, or with trpmd.",
-}
-
-
 def _caveats(outcome: Outcome) -> str:
     lines = [
-        _NUCLEI[outcome.config.nuclei],
-        "- Raman needs a polarizability trained on reference data with diffuse functions; without "
-        "them cross sections are too small by up to a factor of two.",
-        "- The normal modes are those of one conformer; the dynamics visits whatever it can reach.",
-        "- The error bars are statistical. The model's own error is in the section above.",
+        *caveats(outcome.config, raman=outcome.raman is not None, modes=outcome.modes is not None),
+        *outcome.advice,
     ]
-    lines += [f"- {text}." if not text.endswith(".") else f"- {text}" for text in outcome.advice]
-    return "## Read with care\n\n" + "\n".join(lines)
-
-
-# -- HTML ------------------------------------------------------------------------------------------
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1b1b1b; }
-img { max-width: 100%; } h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
-th { border-bottom: 2px solid #888; }
-"""
-
-
-def report_html(outcome: Outcome, markdown: str) -> str:
-    """The Markdown report as one HTML page with its pictures inside."""
-    title = html.escape(f"Spectrum of {outcome.formula}")
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head><body>\n{_body(markdown, outcome.folder)}</body></html>\n"
-    )
-
-
-def _body(markdown: str, folder: Path) -> str:
-    """CommonMark and tables as HTML; HTML in it stays text, pictures become part of the page."""
-    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = renderer.parse(markdown)
-    for picture in (child for t in tokens for child in t.children or () if child.type == "image"):
-        data = base64.b64encode((folder / str(picture.attrs["src"])).read_bytes()).decode()
-        picture.attrs["src"] = f"data:image/png;base64,{data}"
-    return str(renderer.renderer.render(tokens, renderer.options, {}))
+    ended = (text if text.endswith(".") else f"{text}." for text in lines)
+    return "## Read with care\n\n" + "\n".join(f"- {text}" for text in ended)

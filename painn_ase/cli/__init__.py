@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "md": "painn_ase.cli.md:md",
     "evaluate": "painn_ase.cli.evaluate:evaluate",
     "plot": "painn_ase.cli.plot:plot",
+    "report": "painn_ase.cli.report:report",
     "formats": "painn_ase.cli.formats:formats",
     "sample": "painn_ase.cli.sample:sample",
     "label": "painn_ase.cli.label:label",

@@ -6,13 +6,16 @@ import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from painn_ase.cli.outputs import refuse_existing, refuse_unwritable
 from painn_ase.errors import DataError, PaiNNWarning
 from painn_ase.trajectory import TimeSeries, read_motion, read_time_series
+
+if TYPE_CHECKING:
+    from painn_ase.workflow import SeriesSpectra
 
 __all__ = ["Wishes", "check_options", "numbers_of", "pairs", "spectra_of_trajectory"]
 
@@ -168,7 +171,7 @@ def spectra_of_trajectory(
     overwrite : bool
         Replace what is there.
     """
-    names = ["power.csv"] if wishes.power else ["infrared.csv", "raman.csv"]
+    names = ["power.csv"] if wishes.power else ["infrared.csv", "raman.csv", "report.html"]
     if wishes.polarised:
         names += ["raman_vv.csv", "raman_vh.csv"]
     refuse_unwritable(folder, folder=True)
@@ -188,7 +191,7 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
     from painn_ase.plotting import Panel, draw_panels
     from painn_ase.spectra import save_spectrum
 
-    drawn, ratio = _with_advice(lambda: _spectra(series, wishes))
+    (drawn, made), advice = _with_advice(lambda: _spectra(series, wishes))
     if not drawn:
         raise DataError(f"{series.source} holds nothing a spectrum could be made of.")
     if wishes.experiment is not None and "infrared" not in drawn:
@@ -207,8 +210,8 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
         area = found.band_area()
         error = "" if area.error is None else f" ± {area.error:.3g}"
         typer.echo(f"{name}: total area {area.value:.4g}{error} {_unit_of_area(found.unit)}")
-    if ratio is not None:
-        typer.echo(f"depolarisation ratio of the whole spectrum: {ratio[0]:.3f}")
+    if made is not None and made.depolarisation is not None:
+        typer.echo(f"depolarisation ratio of the whole spectrum: {made.depolarisation[0]:.3f}")
     units = dict.fromkeys(found.unit for found in drawn.values())
     panels = []
     for unit in units:
@@ -217,38 +220,58 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
         panels.append(Panel(curves, experiment=measured))
     figure = draw_panels(panels, direction="descending" if wishes.descending else "ascending")
     figure.savefig(folder / "spectra.png", dpi=150)
-    typer.echo(
-        f"written: {folder}/ ({', '.join((*(f'{name}.csv' for name in drawn), 'spectra.png'))})"
-    )
+    written = [*(f"{name}.csv" for name in drawn), "spectra.png"]
+    if made is not None:
+        _write_page(series, made, folder, wishes, advice)
+        written.append("report.html")
+    typer.echo(f"written: {folder}/ ({', '.join(written)})")
+
+
+def _write_page(
+    series: TimeSeries,
+    made: SeriesSpectra,
+    folder: Path,
+    wishes: Wishes,
+    advice: tuple[str, ...],
+) -> None:
+    from painn_ase.page import Page, page_record
+    from painn_ase.spectra import load_spectrum
+    from painn_ase.workflow.pages import series_result
+
+    result = replace(series_result(Path(series.source).name, made), advice=advice)
+    measured = wishes.experiment
+    given = [] if measured is None else [(measured.name, load_spectrum(measured))]
+    Page(page_record([result], given)).save(folder / "report.html")
 
 
 def _spectra(series: TimeSeries, wishes: Wishes) -> tuple[dict[str, Any], Any]:
-    """Spectra by name, and the depolarisation ratio where there is one."""
+    """Spectra by name, and all that the series gives, unless it is a density of states."""
     from painn_ase.spectra import power
-    from painn_ase.workflow import compute_spectra, polarised_raman
+    from painn_ase.workflow import all_spectra
 
     if wishes.power:
         return {"power": power(series, resolution=wishes.resolution)}, None
     asked: dict[str, Any] = {"resolution": wishes.resolution, "jumps": wishes.jumps}
     if wishes.laser is not None:
         asked["laser"] = wishes.laser
-    ir, raman, ratio = compute_spectra(series, **asked, charge=wishes.charge or 0.0)
-    found = {"infrared": ir, "raman": raman}
+    made = all_spectra(series, **asked, charge=wishes.charge or 0.0)
+    found = {"infrared": made.infrared, "raman": made.raman}
     if wishes.polarised:
-        if raman is None:
+        if made.polarised is None:
             raise DataError(f"{series.source} holds no polarizability: leave --polarised out.")
-        found["raman_vv"], found["raman_vh"] = polarised_raman(series, **asked)
-    return {n: s for n, s in found.items() if s is not None}, ratio
+        found["raman_vv"], found["raman_vh"] = made.polarised
+    return {n: s for n, s in found.items() if s is not None}, made
 
 
-def _with_advice(make: Callable[[], Any]) -> Any:
-    """What `make` returns, its warnings printed once each."""
+def _with_advice(make: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
+    """What `make` returns, and its warnings, printed once each."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PaiNNWarning)
         made = make()
-    for text in dict.fromkeys(str(w.message) for w in caught):
+    advice = tuple(dict.fromkeys(str(w.message) for w in caught))
+    for text in advice:
         typer.secho(f"note: {text}", fg="yellow", err=True)
-    return made
+    return made, advice
 
 
 def _unit_of_area(unit: str) -> str:

@@ -14,13 +14,23 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from painn_ase.spectra import HarmonicResult
+    from painn_ase.workflow import SeriesSpectra
 
 __all__ = ["harmonic", "relax"]
 
 #: Steps after which a relaxation is given up.
 MAX_STEPS = 1000
 #: What goes into the folder, beside the animations.
-FILES = ("modes.json", "modes.txt", "relaxed.xyz", "infrared.csv", "raman.csv", "spectra.png")
+FILES = (
+    "modes.json",
+    "modes.txt",
+    "relaxed.xyz",
+    "infrared.csv",
+    "raman.csv",
+    "spectra.png",
+    "summary.json",
+    "report.html",
+)
 
 
 def harmonic(
@@ -33,7 +43,8 @@ def harmonic(
         None,
         "--output",
         "-o",
-        help="Folder for `modes.json`, the relaxed structure, spectra as CSV and PNG.",
+        help="Folder for `modes.json`, the relaxed structure, spectra as CSV and PNG, a page of "
+        "moving modes.",
     ),
     keep: bool = typer.Option(
         False, "--no-relax", help="Take the structure as it is instead of relaxing it first."
@@ -170,6 +181,7 @@ def write_all(
     from painn_ase.md.identity import charge_of_run
     from painn_ase.plotting import Panel, draw_panels
     from painn_ase.spectra import harmonic_lines, save_spectrum
+    from painn_ase.workflow import SeriesSpectra
     from painn_ase.workflow.structures import save_structure
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -189,8 +201,27 @@ def write_all(
             for name, spectrum in drawn.items()
         ]
         draw_panels(panels).savefig(folder / "spectra.png", dpi=150)
+    if len(result.frequencies):
+        _write_page(folder, atoms, result, SeriesSpectra(drawn.get("infrared"), drawn.get("raman")))
     if animate:
         for mode in range(len(result.frequencies)):
             path = folder / f"mode_{mode + 1:02d}.xyz"
             path.write_text(result.animation(mode), encoding="utf-8")
     typer.echo(f"\nwritten: {folder}/ ({', '.join(sorted(p.name for p in folder.iterdir()))})")
+
+
+def _write_page(folder: Path, atoms: Atoms, result: HarmonicResult, drawn: SeriesSpectra) -> None:
+    """The page, and what `painn-ase report` needs to make it again."""
+    import json
+
+    from painn_ase._version import __version__
+    from painn_ase.page import Page, page_record
+    from painn_ase.replacing import write_text
+    from painn_ase.spec import to_dict
+    from painn_ase.workflow.pages import harmonic_result, short_header
+
+    formula = atoms.get_chemical_formula()
+    model = short_header(to_dict(atoms.calc.potential.spec))
+    summary = {"painn_ase": __version__, "formula": formula, "model": model}
+    write_text(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False))
+    Page(page_record([harmonic_result(formula, result, drawn, model)])).save(folder / "report.html")

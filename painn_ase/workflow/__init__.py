@@ -6,7 +6,14 @@ where they were. What a reader gets to see of the outcome is made in :mod:`painn
 
 from __future__ import annotations
 
-from painn_ase.workflow.numbers import compare_bands, compute_spectra, polarised_raman
+from painn_ase.workflow.numbers import (
+    SeriesSpectra,
+    all_spectra,
+    compare_bands,
+    compute_spectra,
+    polarised_raman,
+)
+from painn_ase.workflow.pages import folder_result, outcome_page, page_of_folders
 from painn_ase.workflow.records import (
     RESULT_FILES,
     Band,
@@ -24,9 +31,14 @@ __all__ = [
     "InterruptedWorkflowError",
     "Narrator",
     "Outcome",
+    "SeriesSpectra",
     "SpectrumConfig",
+    "all_spectra",
     "compare_bands",
     "compute_spectra",
+    "folder_result",
+    "outcome_page",
+    "page_of_folders",
     "polarised_raman",
     "run_spectrum",
     "saved_settings",

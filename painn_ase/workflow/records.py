@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from painn_ase.errors import DataError, SpecError, TrajectoryError
 from painn_ase.md import MDResult
 from painn_ase.md.replicas import ReplicaResult
+from painn_ase.page import Page
 from painn_ase.spec import from_dict, to_dict
 from painn_ase.spectra import HarmonicResult, Spectrum
 from painn_ase.spectra.windows import depth_for_resolution, window_fwhm
@@ -246,6 +247,8 @@ class Outcome:
         Wall time of each stage.
     folder : Path
         Where the files are.
+    polarised : tuple of Spectrum or None
+        Raman with parallel (VV) and crossed (VH) polarisers.
     """
 
     config: SpectrumConfig
@@ -263,6 +266,19 @@ class Outcome:
     advice: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     folder: Path = Path()
+    polarised: tuple[Spectrum, Spectrum] | None = None
+
+    def page(self) -> Page:
+        """The outcome as an offline HTML page: curves, moving modes, what to trust.
+
+        ``outcome.page().save("report.html")``; a notebook shows it where it is the last value.
+        """
+        from painn_ase.workflow.pages import outcome_page  # which knows this record
+
+        return outcome_page(self)
+
+    def _repr_html_(self) -> str:
+        return self.page()._repr_html_()
 
 
 def saved_settings(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import time as clock
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,10 @@ from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.md.state import has_state
 from painn_ase.spec import to_dict
 from painn_ase.spectra import HarmonicResult, harmonic
-from painn_ase.trajectory import TimeSeries, TrajectoryReader, read_time_series
-from painn_ase.trajectory.isolated import is_isolated_molecule
+from painn_ase.trajectory import TrajectoryReader
 from painn_ase.units import ev_to_invcm
 from painn_ase.workflow.beginning import Beginning, prepare_folder
-from painn_ase.workflow.numbers import compare_bands, compute_spectra
+from painn_ase.workflow.numbers import all_spectra, compare_bands, series_of_segments
 from painn_ase.workflow.quantum import (
     bear_quantum_width,
     check_beads,
@@ -133,8 +131,8 @@ def run_spectrum(
             if config.nuclei == "classical":
                 temperature = segments.temperature
                 _advise_on_temperature(temperature, config.temperature)
-            series = _series(folder / "segments.h5", config, start, temperature)
-            ir, raman, ratio = compute_spectra(
+            series = series_of_segments(folder / "segments.h5", config, start, temperature)
+            found = all_spectra(
                 series,
                 laser=config.laser,
                 resolution=config.resolution,
@@ -145,10 +143,10 @@ def run_spectrum(
         formula=start.get_chemical_formula(),
         model=to_dict(spec),
         modes=modes,
-        infrared=ir,
-        raman=raman,
-        depolarisation=ratio,
-        bands=compare_bands(ir, modes),
+        infrared=found.infrared,
+        raman=found.raman,
+        depolarisation=found.depolarisation,
+        bands=compare_bands(found.infrared, modes),
         thermostat=thermostat,
         segments=segments,
         temperature=temperature,
@@ -156,6 +154,7 @@ def run_spectrum(
         advice=tuple(dict.fromkeys(advice)),
         seconds=seconds,
         folder=folder,
+        polarised=found.polarised,
     )
 
 
@@ -350,30 +349,6 @@ def _segments(
         )
     _go_on(result.signal, folder)
     return result
-
-
-def _series(path: Path, config: SpectrumConfig, atoms: Atoms, temperature: float) -> TimeSeries:
-    """What the segments recorded; one molecule with vacuum around it is no bulk of its cell."""
-    with TrajectoryReader(path) as reader:
-        has_dipole = "dipole_flux" in reader.names
-    alone = None
-    if all(atoms.pbc) and has_dipole:  # Raman intensities do not depend on a volume
-        alone = is_isolated_molecule(atoms.numbers, atoms.positions, atoms.cell[:])
-    if alone:
-        warnings.warn(
-            "one molecule with vacuum around it in a periodic cell: its spectrum is given as a "
-            "molecule's, because n·α of the bulk would depend on the size of the box",
-            PaiNNWarning,
-            stacklevel=2,
-        )
-    series = read_time_series(path, molecule=alone)
-    origin = f"T = {temperature:.4g} K (of the segments)"
-    series = replace(
-        series, temperature=temperature, origins={**series.origins, "temperature": origin}
-    )
-    if config.nuclei != "classical":  # the temperature of beads is not that of the nuclei
-        series = replace(series, measured_temperature=None)
-    return series
 
 
 def _advise_on_temperature(measured: float, target: float) -> None:

@@ -1,0 +1,271 @@
+"""The record inside a page: what Python found, as plain JSON, for the page's script.
+
+``{"schema", "made_by", "results": [one a result], "experiments": [measured curves]}``; its fields
+are explained in ``docs/report_page.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from painn_ase._version import __version__
+from painn_ase.errors import DataError
+from painn_ase.page.character import bonds_of, mode_characters
+from painn_ase.page.checks import checks_of
+from painn_ase.page.citations import citations_of
+from painn_ase.page.packing import digits, packed, rounded
+from painn_ase.page.result import PageResult, PageRun
+from painn_ase.spectra import HarmonicResult, Spectrum, harmonic_lines
+from painn_ase.spectra.foreign import as_absorbance
+
+__all__ = ["SCHEMA", "page_record"]
+
+Array = NDArray[np.float64]
+
+SCHEMA = "painn_ase page 1"
+#: samples that areas get their errors from; fewer means would lose the errors' own accuracy
+_SAMPLES = 64
+#: points and samples of a curve together; more are thinned as far as its resolution allows
+_MOST_NUMBERS = 120_000
+#: a curve ends this far above the highest mode, cm⁻¹, or where nothing is left
+_ABOVE = 500.0
+_NOTHING = 1e-4
+
+
+def page_record(
+    results: Sequence[PageResult], experiments: Sequence[tuple[str, Spectrum]] = ()
+) -> dict[str, Any]:
+    """All that a page shows, JSON-ready: no NaN, no array, no object.
+
+    Parameters
+    ----------
+    results : sequence of PageResult
+    experiments : sequence of (str, Spectrum)
+        Measured curves laid over, with their names; transmittance becomes absorbance.
+
+    Raises
+    ------
+    DataError
+        Without any result, or when one has neither a spectrum nor modes.
+    """
+    if not results:
+        raise DataError("a page needs at least one result; none was given")
+    return {
+        "schema": SCHEMA,
+        "made_by": f"painn_ase {__version__}",
+        "results": [_result(result) for result in results],
+        "experiments": [_experiment(name, spectrum) for name, spectrum in experiments],
+    }
+
+
+def _result(result: PageResult) -> dict[str, Any]:
+    ramans, modes = result.ramans, result.modes
+    if result.infrared is None and not ramans and modes is None:
+        raise DataError(f"{result.name} has neither a spectrum nor normal modes to show")
+    top = None
+    if modes is not None and len(modes.frequencies):
+        top = float(modes.frequencies[-1]) + _ABOVE
+    curves = {} if result.infrared is None else {"infrared": result.infrared}
+    curves |= ramans
+    bonds = [] if modes is None else bonds_of(modes.symbols, modes.positions)
+    total = None if result.infrared is None else result.infrared.band_area(0.0, None)
+    return {
+        "name": result.name,
+        "formula": result.formula,
+        "conditions": _conditions(result),
+        "curves": {name: _curve(spectrum, top) for name, spectrum in curves.items()},
+        "molecule": None if modes is None else _molecule(modes, bonds),
+        "modes": None if modes is None else _modes(modes, bonds, curves),
+        "bands": [dict(band) for band in result.bands],
+        "infrared_total": None if total is None else [*total],
+        "depolarisation": None if result.depolarisation is None else [*result.depolarisation],
+        "model": _model(result),
+        "run": None if result.run is None else _run(result.run),
+        "methods": result.methods,
+        "citations": citations_of(result),
+        "checks": checks_of(result),
+        "caveats": [*result.caveats],
+    }
+
+
+def _conditions(result: PageResult) -> dict[str, Any]:
+    """What was asked and found, as far as it is known."""
+    first = next(
+        iter([*([result.infrared] if result.infrared else []), *result.ramans.values()]), None
+    )
+    raman = next(iter(result.ramans.values()), None)
+    laser = None if raman is None else raman.provenance.get("laser_invcm")
+    temperature = result.temperature
+    if temperature is None and first is not None:
+        given = (raman or first).provenance.get("temperature_K")
+        temperature = float(given) if isinstance(given, int | float) else None
+    run = result.run
+    return {
+        "temperature_K": temperature,
+        "target_temperature_K": None if run is None else run.target,
+        "laser_nm": 1e7 / laser if isinstance(laser, int | float) and laser > 0 else None,
+        "resolution_invcm": None if first is None else first.fwhm,
+        "harmonic": first is not None and first.provenance.get("approximation") == "harmonic",
+        "segments": None if run is None else run.replicas,
+        "segment_ps": None if run is None else run.segment,
+        "timestep_fs": None if run is None else run.timestep,
+        "nuclei": None if run is None else run.nuclei,
+        "beads": None if run is None else run.beads,
+    }
+
+
+def _curve(spectrum: Spectrum, top: float | None) -> dict[str, Any]:
+    """A curve with its errors and, packed, its samples' deviations from the mean."""
+    part = _thinned(_shown(spectrum, top))
+    record: dict[str, Any] = {
+        "quantity": part.quantity,
+        "unit": part.unit,
+        "fwhm": part.fwhm,
+        "line_shape": str(part.provenance.get("line_shape", "gaussian")),
+        "wavenumber": [round(float(x), 3) for x in part.frequency],
+        "intensity": digits(part.intensity),
+        "error": None if part.error is None else digits(part.error, 3),
+        "deviations": None,
+    }
+    if part.samples is not None and len(part.samples) >= 2 and part.error is not None:
+        groups = np.array_split(part.samples, min(_SAMPLES, len(part.samples)))
+        means = np.stack([group.mean(axis=0) for group in groups])
+        spread = np.sqrt(len(groups)) * np.asarray(record["error"])
+        # in units of the spread at each point, so that one byte serves strong and weak bands alike
+        deviations = (means - means.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0)
+        record["deviations"] = packed(deviations, n_bytes=1)
+    return record
+
+
+def _shown(spectrum: Spectrum, top: float | None) -> Spectrum:
+    """Without what lies above every mode, or above everything that can be seen."""
+    first, last = float(spectrum.frequency[0]), float(spectrum.frequency[-1])
+    if top is None:
+        size = np.abs(spectrum.intensity)
+        seen = spectrum.frequency[size > _NOTHING * float(size.max(initial=0.0))]
+        top = float(seen[-1]) + _ABOVE / 2 if len(seen) else last
+    low = max(first, 1.0 if "raman" in spectrum.quantity.lower() else 0.0)
+    return spectrum.cropped(low, max(min(top, last), low + 1.0)) if low < last else spectrum
+
+
+def _thinned(spectrum: Spectrum) -> Spectrum:
+    """With eight points to a line's width, where there are too many numbers for a page."""
+    n_samples = 1 if spectrum.samples is None else min(_SAMPLES, len(spectrum.samples))
+    if len(spectrum) * n_samples <= _MOST_NUMBERS or not spectrum.fwhm:
+        return spectrum
+    span = float(spectrum.frequency[-1] - spectrum.frequency[0])
+    n_points = int(np.ceil(8.0 * span / spectrum.fwhm)) + 1
+    if n_points >= len(spectrum):
+        return spectrum
+    return spectrum.interpolated(
+        np.linspace(spectrum.frequency[0], spectrum.frequency[-1], n_points)
+    )
+
+
+def _molecule(modes: HarmonicResult, bonds: list[tuple[int, int]]) -> dict[str, Any]:
+    return {
+        "symbols": list(modes.symbols),
+        "masses": digits(modes.masses, 7),
+        "positions": rounded(modes.positions, 5),
+        "bonds": [list(bond) for bond in bonds],
+        "view": rounded(_view(modes.positions), 6),
+    }
+
+
+def _view(positions: Array) -> Array:
+    """Rotation (3, 3) that lays the longest extent along x and the shortest along the sight."""
+    _, _, axes = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=True)
+    if np.linalg.det(axes) < 0.0:
+        axes[2] *= -1.0
+    return np.asarray(axes)
+
+
+def _modes(
+    modes: HarmonicResult, bonds: list[tuple[int, int]], curves: dict[str, Spectrum]
+) -> dict[str, Any]:
+    def optional(values: Array | None) -> list[float] | None:
+        return None if values is None else digits(values)
+
+    characters = mode_characters(modes, bonds)
+    lines = {name: _lines(modes, spectrum) for name, spectrum in curves.items()}
+    return {
+        "frequency": digits(modes.frequencies, 6),
+        "infrared": optional(modes.infrared),
+        "raman": optional(modes.raman),
+        "depolarisation": optional(modes.depolarisation),
+        "reduced_mass": digits(modes.reduced_masses, 4),
+        "character": [[[n, round(s, 3)] for n, s in found] for found in characters],
+        "displacement": packed(modes.modes.reshape(len(modes.frequencies), -1)),
+        "lines": {name: found for name, found in lines.items() if found is not None},
+        "n_held": modes.n_held,
+    }
+
+
+def _lines(modes: HarmonicResult, spectrum: Spectrum) -> list[float] | None:
+    """Area of each mode in the unit of a curve times cm⁻¹; None where it has none there."""
+    try:
+        lines = harmonic_lines(modes, spectrum)
+    except DataError:
+        return None  # such a curve has no harmonic counterpart, and the page leaves sticks out
+    areas = np.zeros(len(modes.frequencies))
+    # lines come in the order of the modes, without those that are imaginary or beyond the laser
+    real = np.flatnonzero(modes.frequencies > 0.0)
+    areas[real[: len(lines)]] = lines[:, 1]
+    return digits(areas)
+
+
+def _model(result: PageResult) -> dict[str, Any] | None:
+    header = result.model
+    if not header.get("name") and not header.get("representation"):
+        return None
+    provenance = header.get("provenance")
+    provenance = provenance if isinstance(provenance, dict) else {}
+    split = provenance.get("split")
+    errors = provenance.get("errors")
+    return {
+        **{k: header.get(k) or "" for k in ("name", "description", "licence", "citation")},
+        "test_frames": split.get("test") if isinstance(split, dict) else None,
+        "errors": [
+            {
+                "part": part,
+                "quantity": name.replace("_", " "),
+                "mae": float(found["mae"]),
+                "rmse": float(found["rmse"]),
+                "unit": str(found.get("unit", "")),
+            }
+            for part, quantities in (errors.items() if isinstance(errors, dict) else ())
+            if isinstance(quantities, dict)
+            for name, found in quantities.items()
+            if isinstance(found, dict) and {"mae", "rmse"} <= found.keys()
+        ],
+    }
+
+
+def _run(run: PageRun) -> dict[str, Any]:
+    def optional(values: Array | None, significant: int) -> list[float] | None:
+        return None if values is None else digits(values, significant)
+
+    return {
+        "time_ps": optional(run.time, 4),
+        "temperature_K": optional(run.temperature, 4),
+        "energy_mean": optional(run.energy, 3),
+        "energy_spread": optional(run.spread, 3),
+        "drift_meV_per_atom_ps": run.drift,
+        "thermostat_temperature_K": run.thermostat,
+        "seconds": {k: round(float(v), 2) for k, v in run.seconds.items()},
+    }
+
+
+def _experiment(name: str, spectrum: Spectrum) -> dict[str, Any]:
+    curve = as_absorbance(spectrum)
+    raman = "raman" in f"{spectrum.quantity} {name}".lower()
+    return {
+        "title": name,
+        "kind": "raman" if raman else "infrared",
+        "x": [round(float(x), 3) for x in curve.frequency],
+        "y": digits(curve.intensity),
+    }
