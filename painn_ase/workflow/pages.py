@@ -293,10 +293,9 @@ def _facts(folder: Path, *, needed: bool) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}.") from error
-    known = isinstance(facts, dict) and (
-        not needed or isinstance(facts.get("temperature_K"), int | float)
-    )
-    if not known:
+    if not isinstance(facts, dict) or (
+        needed and not isinstance(facts.get("temperature_K"), int | float)
+    ):
         raise DataError(f"{path} holds something else than the summary of a run.")
     return facts
 
