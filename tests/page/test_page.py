@@ -22,7 +22,6 @@ from painn_ase.models import bundled_models
 from painn_ase.page import Page, PageResult, page_record
 from painn_ase.page.character import bonds_of, mode_characters
 from painn_ase.page.packing import packed
-from painn_ase.report import write_outcome
 from painn_ase.spectra import (
     HarmonicResult,
     Spectrum,
@@ -31,28 +30,11 @@ from painn_ase.spectra import (
     load_spectrum,
     save_spectrum,
 )
-from painn_ase.workflow import (
-    SpectrumConfig,
-    folder_result,
-    page_of_folders,
-    run_spectrum,
-)
+from painn_ase.workflow import folder_result, page_of_folders
 
 pytestmark = pytest.mark.skipif(
     not {"ethanol", "water", "formaldehyde"} <= set(bundled_models()), reason="no bundled models"
 )
-SHORT = SpectrumConfig(
-    temperature=100, replicas=6, segment=0.2, equilibration=0.05, spacing=0.02, seed=2
-)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A finished run of ethanol with everything a command writes."""
-    path = tmp_path_factory.mktemp("ethanol")
-    outcome = run_spectrum(PaiNNCalculator("ethanol"), molecule("CH3CH2OH"), SHORT, path)
-    write_outcome(outcome)
-    return path
 
 
 @pytest.fixture(scope="module")
