@@ -194,8 +194,8 @@ def hydroxyl() -> PaiNNCalculator:
 @pytest.mark.parametrize(
     ("name", "moving"),
     [("cp2k positions", False), ("i-pi positions", False), ("orca positions", False),
-     ("vasp xdatcar", False), ("schnetpack", True),
-     ("gromacs xtc", False), ("gromacs trr", True), ("dcd", False), ("amber netcdf", False)],
+     ("nwchem qmd", True), ("vasp xdatcar", False), ("schnetpack", True), ("gromacs xtc", False),
+     ("gromacs trr", True), ("dcd", False), ("amber netcdf", False)],
 )  # fmt: skip
 def test_a_model_is_evaluated_along_other_programs_files(
     hydroxyl: PaiNNCalculator, tmp_path: Path, name: str, moving: bool

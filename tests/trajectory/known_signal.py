@@ -349,6 +349,18 @@ def orca_md(folder: Path) -> Path:
     return _file(folder, "md.out", lines)
 
 
+def nwchem_qmd(folder: Path) -> Path:
+    """Format statements I10, F20.10, 3ES15.6 and A12, 3F15.8, 3F15.8, as its manual shows them."""
+    lines = []
+    for n, (frame, flux) in enumerate(zip(POSITIONS, FLUX, strict=True)):
+        dipole = "".join(f"{x:15.6E}" for x in BOHR[n])
+        lines += ["    2", f"{n:10d}{-75.5:20.10f}{dipole}"]
+        for symbol, row, velocity in zip("OH", frame, (np.zeros(3), flux), strict=True):
+            numbers = "".join(f"{x:15.8f}" for x in row) + "  "
+            lines.append(f" {symbol:12s}{numbers}" + "".join(f"{x:15.8f}" for x in velocity))
+    return _file(folder, "run.xyz", lines)
+
+
 # -- files that a library writes -------------------------------------------------------------------
 
 
@@ -485,6 +497,8 @@ CASES: dict[str, Case] = {
     "i-pi positions": Case(ipi_positions, STEP, "O=-1,H=1"),
     "orca positions": Case(orca_positions, {}, "O=-1,H=1"),
     "orca output": Case(orca_md, {}),
+    "nwchem qmd": Case(nwchem_qmd, STEP),
+    "nwchem qmd, charges": Case(nwchem_qmd, STEP, "O=-1,H=1"),
     "gaussian bomd": Case(gaussian_bomd, {}),
     "q-chem aimd": Case(qchem_aimd, {}),
     "vasp xdatcar": Case(xdatcar, STEP, "O=-1,H=1"),

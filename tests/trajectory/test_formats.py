@@ -456,3 +456,35 @@ def test_a_long_table_is_read_block_by_block(
     path.write_text("".join([*lines[:500], "0.1 0.2\n", *lines[500:]]))
     with pytest.raises(TrajectoryError, match="line 501: 2 columns"):
         read_foreign(path)
+
+
+def test_nwchems_output_names_the_file_that_holds_its_dynamics(tmp_path: Path) -> None:
+    path = tmp_path / "water.out"
+    path.write_text(
+        " argument  1 = water.nw\n\n"
+        "              Northwest Computational Chemistry Package (NWChem) 7.2.0\n"
+        "              --------------------------------------------------------\n"
+    )
+    with pytest.raises(TrajectoryError, match=r"NWChem's output, .* Give the run's \.xyz file"):
+        read_time_series(path)
+
+
+def test_nwchem_without_a_dipole_says_so(tmp_path: Path) -> None:
+    path = known_signal.nwchem_qmd(tmp_path)
+    zero = f"{0.0:15.6E}" * 3
+    lines = path.read_text().splitlines()
+    lines[1::4] = [line[:30] + zero for line in lines[1::4]]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(TrajectoryError, match="neither dipoles nor charges"):
+        read_time_series(path, timestep=TIMESTEP)
+    series = read_time_series(path, timestep=TIMESTEP, charges="O=-1,H=1")
+    assert any("wrote zeros" in note for note in series.notes)
+
+
+def test_means_of_lammps_are_warned_of(tmp_path: Path) -> None:
+    """fix ave/time does not say in its file over how many steps each value is a mean."""
+    said = {"timestep": TIMESTEP, "dipole_unit": "e*Å"}
+    notes = read_time_series(known_signal.lammps_ave_time(tmp_path), **said).notes
+    assert any("Nrepeat" in note and "sinc" in note for note in notes)
+    printed = read_time_series(known_signal.lammps_print(tmp_path), **said).notes
+    assert not any("Nrepeat" in note for note in printed)

@@ -219,12 +219,21 @@ def read_xvg(path: Path, keys: Mapping[str, str]) -> RawSeries:
 # -- LAMMPS ----------------------------------------------------------------------------------------
 
 
+#: What the file does not say: over how many steps each of its values is a mean.
+_AVERAGED = (
+    "fix ave/time writes means over Nrepeat values; with Nrepeat 1 (`fix ID all ave/time N 1 N`) "
+    "they are the values themselves, with more a band at ν is damped by sinc²(c·ν·t), t the time "
+    "that is averaged over"
+)
+
+
 def read_lammps_table(path: Path, keys: Mapping[str, str]) -> RawSeries:
     """LAMMPS `fix ave/time` of scalars, and `fix print` with a title that names the columns.
 
     The first lines are `# Time-averaged data for fix …` and `# TimeStep v_dx v_dy v_dz`, or for
     `fix print` the title. Neither says the units, and only the number of the step is known (LAMMPS
-    manual, "fix ave/time", "fix print").
+    manual, "fix ave/time", "fix print"). Means over more than one value damp a spectrum; how many
+    there were stands in the input alone, so a note says it.
     """
     headers: list[str] = []
 
@@ -262,7 +271,11 @@ def read_lammps_table(path: Path, keys: Mapping[str, str]) -> RawSeries:
         steps=_whole(path, step[0]) if step else None,
         time_origin=f"column '{time[1]}'" if time else "the steps' numbers",
         available=names,
-        notes=(*table.notes, "LAMMPS in units real or metal has dipoles in e*Angstrom"),
+        notes=(
+            *table.notes,
+            "LAMMPS in units real or metal has dipoles in e*Angstrom",
+            *((_AVERAGED,) if any("Time-averaged" in header for header in headers) else ()),
+        ),
     )
 
 

@@ -35,9 +35,11 @@ from painn_ase.trajectory.formats.vasp import read_outcar, read_vasprun, read_xd
 from painn_ase.trajectory.formats.xyz import (
     CP2K_COMMENT,
     IPI_COMMENT,
+    NWCHEM_COMMENT,
     ORCA_COMMENT,
     read_cp2k_xyz,
     read_ipi_xyz,
+    read_nwchem_xyz,
     read_orca_xyz,
 )
 from painn_ase.trajectory.raw import RawSeries
@@ -196,6 +198,14 @@ FORMATS: tuple[Format, ...] = (
         _comment(ORCA_COMMENT),
     ),
     Format(
+        "NWChem",
+        "`*.xyz` of its dynamics (`task … qmd`)",
+        "comment of a step, an energy and three numbers `1.000000E-01`",
+        "positions, velocities, dipole, units; steps",
+        read_nwchem_xyz,
+        _comment(NWCHEM_COMMENT),
+    ),
+    Format(
         "LAMMPS",
         "`dump custom`",
         "`ITEM: TIMESTEP`",
@@ -352,6 +362,17 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+#: Files that hold a run only in another file beside them: what they begin with, and that file.
+_ELSEWHERE = (
+    (
+        re.compile(r"Northwest Computational Chemistry Package \(NWChem\)"),
+        "NWChem's output, which prints no dipole along its dynamics. Give the run's .xyz file "
+        "(`task … qmd` writes it), which has dipoles, positions and velocities; a frequency job is "
+        "for `painn-ase plot --sticks`.",
+    ),
+)
+
+
 def identify(path: str | Path) -> Format | None:
     """The format of a file; None where it is none of :data:`FORMATS`.
 
@@ -396,6 +417,10 @@ def read_foreign(path: str | Path, keys: Mapping[str, str] | None = None) -> Raw
     path = Path(path)
     found = identify(path)
     if found is None:
+        head = _head(path)
+        for mark, words in _ELSEWHERE:
+            if mark.search(head.text):
+                raise TrajectoryError(f"{path} is {words}")
         return None
     if keys and not found.keyed:
         raise TrajectoryError(

@@ -1,4 +1,4 @@
-"""XYZ files whose comment line is some program's: i-PI, CP2K, ORCA.
+"""XYZ files whose comment line is some program's: i-PI, CP2K, ORCA, NWChem.
 
 ASE reads their numbers but not what the comment says of time, unit and cell; here only that is
 read by hand. Extended XYZ is left to ASE.
@@ -20,8 +20,8 @@ from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.formats.text import numbers_of, open_text
 from painn_ase.trajectory.raw import RawChannel, RawSeries
 
-__all__ = ["CP2K_COMMENT", "IPI_COMMENT", "ORCA_COMMENT", "read_cp2k_xyz", "read_ipi_xyz",
-           "read_orca_xyz"]  # fmt: skip
+__all__ = ["CP2K_COMMENT", "IPI_COMMENT", "NWCHEM_COMMENT", "ORCA_COMMENT", "read_cp2k_xyz",
+           "read_ipi_xyz", "read_nwchem_xyz", "read_orca_xyz"]  # fmt: skip
 
 #: A frame has no more atoms than this.
 _MANY = 10_000_000
@@ -42,14 +42,14 @@ class _Frames:
         return np.array([atomic_numbers[s] for s in plain], dtype=np.int64)
 
 
-def _read_frames(path: Path) -> _Frames:
-    """Labels, comments and the three numbers of each atom; a last frame cut short is left out."""
+def _read_frames(path: Path, width: int = 3) -> _Frames:
+    """Labels, comments and the numbers of each atom; a last frame cut short is left out."""
     symbols: tuple[str, ...] = ()
     comments: list[str] = []
     frames: list[NDArray[np.float64]] = []
     notes: tuple[str, ...] = ()
     with open_text(path) as file:
-        for at, comment, rows in _blocks(path, iter(file)):
+        for at, comment, rows in _blocks(path, iter(file), width):
             if rows is None:
                 notes = (f"frame {len(frames) + 1}, the last, is cut short and was left out",)
                 break
@@ -61,13 +61,15 @@ def _read_frames(path: Path) -> _Frames:
                 )
             symbols = labels
             comments.append(comment)
-            frames.append(_coordinates(path, at, rows))
+            frames.append(_coordinates(path, at, rows, width))
     if not frames:
         raise TrajectoryError(f"{path} holds no whole frame. It is empty or truncated.")
     return _Frames(symbols, comments, np.array(frames), notes)
 
 
-def _blocks(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, str, list[list[str]] | None]]:
+def _blocks(
+    path: Path, lines: Iterator[str], width: int
+) -> Iterator[tuple[int, str, list[list[str]] | None]]:
     """Line number of the first atom, comment and words of each frame; None for one cut short."""
     at = 0
     for line in lines:
@@ -88,7 +90,7 @@ def _blocks(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, str, list[l
         while len(rows) < n_atoms:
             row = next(lines, "")
             words = row.split()
-            if len(words) < 4 or not row.endswith("\n"):
+            if len(words) <= width or not row.endswith("\n"):
                 if next(lines, None) is not None:
                     raise TrajectoryError(
                         f"{path}, line {at + 2 + len(rows)}: {row.strip()[:40]!r} is no line of an "
@@ -101,14 +103,15 @@ def _blocks(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, str, list[l
         at += 1 + len(rows)
 
 
-def _coordinates(path: Path, at: int, rows: list[list[str]]) -> NDArray[np.float64]:
+def _coordinates(path: Path, at: int, rows: list[list[str]], width: int) -> NDArray[np.float64]:
+    numbers = [row[1 : 1 + width] for row in rows]
     try:
-        values = np.array([row[1:4] for row in rows], dtype=np.float64)
+        values = np.array(numbers, dtype=np.float64)
         if np.isfinite(values).all():
             return values
     except ValueError:
         pass
-    return np.array([numbers_of(row[1:4], f"{path}, line {at + n}") for n, row in enumerate(rows)])
+    return np.array([numbers_of(row, f"{path}, line {at + n}") for n, row in enumerate(numbers)])
 
 
 def _fields(
@@ -275,4 +278,46 @@ def read_orca_xyz(path: Path, keys: Mapping[str, str]) -> RawSeries:
         time_origin="'t =' of the comment lines",
         numbers=frames.numbers(),
         notes=frames.notes,
+    )
+
+
+# -- NWChem ----------------------------------------------------------------------------------------
+
+NWCHEM_COMMENT = re.compile(
+    r"^\s*(?P<step>\d+)\s+-?\d+\.\d{10}"
+    r"\s+(?P<x>-?\d\.\d{6}E[-+]\d+)\s+(?P<y>-?\d\.\d{6}E[-+]\d+)\s+(?P<z>-?\d\.\d{6}E[-+]\d+)\s*$"
+)
+_NWCHEM = "NWChem's unit"
+
+
+def read_nwchem_xyz(path: Path, keys: Mapping[str, str]) -> RawSeries:
+    """Positions, velocities and dipoles of NWChem's dynamics (`task dft qmd`), its .xyz file.
+
+    The comment has the number of the step, the energy and the dipole in atomic units, lines of
+    atoms positions in Å and velocities in Å/fs (NWChem documentation, "Gaussian Basis AIMD"). The
+    time between frames is that of the input, `dt_nucl` times `print_xyz`.
+    """
+    frames = _read_frames(path, width=6)
+    step, *dipole = _fields(path, frames, NWCHEM_COMMENT, "step", "x", "y", "z")
+    channels = {
+        "positions": RawChannel(frames.values[..., :3], "Angstrom", f"the positions, {_NWCHEM}"),
+        "velocities": RawChannel(
+            frames.values[..., 3:], "Angstrom/fs", f"the velocities, {_NWCHEM}"
+        ),
+    }
+    notes = frames.notes
+    if np.any(dipole):
+        channels["dipole"] = RawChannel(
+            np.stack(dipole, axis=1), "a.u.", f"the comment lines, {_NWCHEM}"
+        )
+    else:  # not every method has one
+        notes = (*notes, "NWChem had no dipole at this level of theory and wrote zeros")
+    return RawSeries(
+        f"NWChem dynamics {path.name}",
+        channels,
+        steps=step.astype(np.int64),
+        time_origin="the steps' numbers",
+        numbers=frames.numbers(),
+        pbc=(False, False, False),
+        notes=notes,
     )
