@@ -80,7 +80,8 @@ def iterate_frames(
             f"{', '.join(_WITH_UNIT)}."
         )
     raw = read_foreign(path)
-    if topology is not None and (raw is None or "positions" not in raw.channels):
+    is_h5md = raw is None and path.suffix.lower() in HDF5_SUFFIXES
+    if topology is not None and not is_h5md and (raw is None or "positions" not in raw.channels):
         raise TrajectoryError(
             f"{path} says itself what its atoms are, or holds none: leave the topology {topology} "
             "out."
@@ -90,7 +91,7 @@ def iterate_frames(
         yield from _of_raw(raw, stride, dict(units or {}))
         return
     if path.suffix.lower() in HDF5_SUFFIXES:
-        with TrajectoryReader(path, units) as reader:
+        with TrajectoryReader(path, units, topology=topology) as reader:
             _check_units_are_used(str(path), units, _with_units(reader))
             yield from reader.iterate_atoms(stride)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,28 @@ _NOT_ALONG_FRAMES = ("cell", "temperature")
 
 
 def raw_of_h5md(
-    path: Path, wanted: Collection[str] = tuple(SPECTRAL), cell_unit: str | None = None
+    path: Path,
+    wanted: Collection[str] = tuple(SPECTRAL),
+    keys: Mapping[str, str] | None = None,
+    topology: Path | None = None,
 ) -> RawSeries:
     """What an H5MD file holds of the wanted quantities, those recorded most often.
+
+    `keys` and `topology` as for :class:`TrajectoryReader`.
 
     Raises
     ------
     TrajectoryError
         For a file that cannot be read.
     """
-    with TrajectoryReader(path, None if cell_unit is None else {"cell": cell_unit}) as reader:
+    with TrajectoryReader(path, keys=keys, topology=topology) as reader:
         names = [n for n in wanted if n in reader.names and reader.n_frames(n)]
         if not names:
-            held = ", ".join(reader.names) or "nothing"
+            held = ", ".join(dict.fromkeys((*reader.names, *reader.observables))) or "nothing"
             raise TrajectoryError(
-                f"{path} holds {held}, but none of {', '.join(wanted)}. `painn-ase evaluate` adds "
-                "dipoles, polarizabilities and fluxes from a model."
+                f"{path} holds {held}, but none of {', '.join(wanted)}. Name its place (`--key "
+                "dipole=NAME`, `keys=` in Python), or let a model add dipoles, polarizabilities "
+                "and fluxes: `painn-ase evaluate`."
             )
         lengths = {n: reader.n_frames(n) for n in names}
         kept = [n for n in names if lengths[n] == max(lengths.values())]
@@ -56,6 +62,8 @@ def raw_of_h5md(
                     values, stated, f"the file's {name}" if stated else f"{name} of the file"
                 )
         system = reader.system
+        if reader.unscaled_cell is not None:
+            channels["cell"] = RawChannel(reader.unscaled_cell[None], None, "box/edges of the file")
         if "cell" not in channels and np.abs(system.cell).max() > 0.0:
             channels["cell"] = RawChannel(system.cell[None], "Angstrom", "the file's cell")
         structure = None

@@ -243,8 +243,13 @@ def _read(
         _refuse(options, path, "axes")
         return raw
     if suffix in HDF5_SUFFIXES:
-        _refuse(options, path, "keys", "axes")
-        return raw_of_h5md(path, quantities, options.units.get("cell"))
+        _refuse(options, path, "axes")
+        if clocks := set(options.keys) - set(SPECTRAL):
+            raise TrajectoryError(
+                f"{path}: the {' and '.join(sorted(clocks))} of an H5MD file stand beside each "
+                "quantity; a key for it means nothing. Leave it out."
+            )
+        return raw_of_h5md(path, quantities, options.keys, options.topology)
     if suffix == ".npz":
         return raw_of_npz(path, options.keys, options.axes)
     if suffix in _TABLES:

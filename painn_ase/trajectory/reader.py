@@ -25,17 +25,24 @@ from numpy.typing import NDArray
 from painn_ase.errors import PaiNNWarning, TrajectoryError
 from painn_ase.trajectory.channels import CHANNELS, Channel, channel_factor
 from painn_ase.trajectory.constraints import constraints_of
+from painn_ase.trajectory.h5md_system import particle_group, read_system
+from painn_ase.trajectory.hdf5 import (
+    as_text,
+    dataset_at,
+    group_at,
+    progression_at,
+    refuse_empty_claims,
+    whole_of,
+)
 from painn_ase.trajectory.journal import JournaledFile
-from painn_ase.trajectory.typed import attribute, check_type
-from painn_ase.trajectory.writer import System
+from painn_ase.trajectory.keys import find_key
+from painn_ase.trajectory.series import SPECTRAL
+from painn_ase.trajectory.typed import attribute
 from painn_ase.unit_names import KINDS
 from painn_ase.units import ase_time_to_fs
 
 __all__ = ["TrajectoryReader", "warn_of_typed_unit"]
 
-#: A dataset may claim this many times the bytes it stores (compression), plus a little.
-_LARGEST_EXPANSION = 2000
-_SMALL = 1 << 20
 #: Beyond it a step kept as float64 is no whole number.
 _LAST_STEP = 2**53
 
@@ -67,6 +74,8 @@ class TrajectoryReader:
         The file.
     system : System
         Elements, masses, cell.
+    unscaled_cell : ndarray [3, 3] or None
+        The cell as stored, where nobody says its unit; the system's is zero then.
     provenance : dict
         How the run was made, as far as the file says.
 
@@ -77,6 +86,11 @@ class TrajectoryReader:
     units : mapping of str to str, optional
         Units of quantities, and of ``time``, for files that do not say them: ``{"positions":
         "nm"}``.
+    keys : mapping of str to str, optional
+        Quantity → place of its element in the file, ``{"dipole": "observables/mu"}``, or its name
+        among the observables. The usual names of dipoles and polarizabilities are found.
+    topology : str or Path, optional
+        File with the elements, for files that have none (MDAnalysis's).
 
     Raises
     ------
@@ -84,9 +98,16 @@ class TrajectoryReader:
         When the file is missing, truncated, or not H5MD.
     """
 
-    def __init__(self, path: str | Path, units: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        units: Mapping[str, str] | None = None,
+        *,
+        keys: Mapping[str, str] | None = None,
+        topology: str | Path | None = None,
+    ) -> None:
         self.path = Path(path)
-        self._units = dict(units or {})
+        self._units, self._keys = dict(units or {}), dict(keys or {})
         self._raw: JournaledFile | None = None
         self._file: h5py.File | None = None
         with self._errors_named():
@@ -99,8 +120,14 @@ class TrajectoryReader:
                     raise TrajectoryError(
                         f"{self.path} is an HDF5 file but not H5MD: the group 'h5md' is missing."
                     )
-                self._particles = _particle_group(self._file)
-                self.system = self._read_system()
+                self._particles = particle_group(self._file)
+                self.system, self.unscaled_cell = read_system(
+                    self._file,
+                    self._particles,
+                    self.path,
+                    lambda edges: self._unit_of(edges, "cell"),
+                    None if topology is None else Path(topology),
+                )
                 self.provenance = self._read_provenance()
                 self._elements = self._find_elements()
             except BaseException:
@@ -214,13 +241,21 @@ class TrajectoryReader:
     def atoms(self, index: int, replica: int = 0) -> Atoms:
         """One frame as :class:`ase.Atoms`, with velocities, energy and forces where recorded.
 
-        Masses, total charge (``info["charge"]``) and constraints are those of the run.
+        Masses, total charge (``info["charge"]``) and constraints are those of the run. Results
+        whose unit nobody says are left out.
         """
         steps = self._element("positions").steps
         if not -len(steps) <= index < len(steps):
             raise TrajectoryError(f"{self.path}: no frame {index}; there are {len(steps)}.")
+        if self.unscaled_cell is not None:
+            raise TrajectoryError(
+                f"{self.path} does not say in which unit its box/edges are. Say it "
+                "(`units={'cell': 'Angstrom'}`, --unit cell=UNIT)."
+            )
         step = int(steps[index])
-        frame = {n: self._frame_at(n, step, replica) for n in self.names if n in _OF_ATOMS}
+        of_atoms = [n for n in self.names if n in _OF_ATOMS]
+        unknown = {n for n in of_atoms if n in _RESULTS.values() and self.stated_unit(n) is None}
+        frame = {n: self._frame_at(n, step, replica) for n in of_atoms if n not in unknown}
         positions = frame["positions"]
         cell = frame.get("cell")
         atoms = Atoms(
@@ -304,7 +339,7 @@ class TrajectoryReader:
     def _unit_of(self, node: h5py.HLObject, name: str) -> str | None:
         """The unit an HDF5 object names; some programs say ``units`` where H5MD says ``unit``."""
         stated = attribute(node, "unit", attribute(node, "units"))
-        unit = (_text(stated).strip() or None) if stated is not None else None
+        unit = (as_text(stated).strip() or None) if stated is not None else None
         if (typed := self._units.get(name)) is None:
             return unit
         where = f"{self.path}: {name}"
@@ -323,95 +358,70 @@ class TrajectoryReader:
         frame = self.read(name, index, index + 1)[0]
         return np.asarray(frame[replica]) if self.system.n_replicas is not None else frame
 
-    def _read_system(self) -> System:
-        assert self._file is not None
-        group = self._particles
-        if "species" not in group:
-            raise TrajectoryError(
-                f"{self.path}: '{group.name}/species' is missing, so the elements are unknown."
-            )
-        species = np.atleast_1d(_whole(_dataset(group, "species")))
-        if species.ndim != 1 or not len(species) or not np.isin(species, range(1, 119)).all():
-            raise TrajectoryError(f"{self.path}: species are not atomic numbers 1..118.")
-        numbers = species.astype(np.int64)
-        record = _group(self._file, "parameters/painn_ase")
-        copies = None
-        if record is not None and (claimed := attribute(record, "n_replicas")) is not None:
-            copies = int(claimed)
-            if copies < 1 or len(numbers) % copies:
-                raise TrajectoryError(f"{self.path}: {len(numbers)} atoms in {copies} replicas.")
-        masses = (
-            np.atleast_1d(_whole(_dataset(group, "mass"))).astype(np.float64)
-            if "mass" in group
-            else Atoms(numbers=numbers).get_masses()
-        )
-        if masses.shape != numbers.shape:
-            raise TrajectoryError(f"{self.path}: {len(masses)} masses for {len(numbers)} atoms.")
-        if not (np.isfinite(masses) & (masses >= 0)).all():
-            raise TrajectoryError(f"{self.path}: masses must be positive numbers.")
-        n_atoms = len(numbers) // (copies or 1)
-        box = _group(group, "box")
-        if box is None:
-            raise TrajectoryError(f"{self.path}: '{group.name}/box' is missing.")
-        boundary = [str(_text(b)) for b in np.atleast_1d(attribute(box, "boundary", ()))]
-        if len(boundary) != 3:
-            raise TrajectoryError(f"{self.path}: boundary {boundary} is not three-dimensional.")
-        pbc = tuple(b == "periodic" for b in boundary)
-        cell = np.zeros((3, 3))
-        if record is not None and (vectors := attribute(record, "cell")) is not None:
-            cell = np.asarray(vectors, dtype=np.float64).reshape(3, 3)
-        # Seen without following a link; a changing cell is a group here.
-        if box.get("edges", getlink=True) is not None and _group(box, "edges") is None:
-            edges = _dataset(box, "edges")
-            values = np.asarray(_whole(edges), dtype=np.float64)
-            if (unit := self._unit_of(edges, "cell")) is None:
-                raise TrajectoryError(
-                    f"{self.path} does not say in which unit its box/edges are. Say it "
-                    "(`units={'cell': 'Angstrom'}`, --unit cell=UNIT)."
-                )
-            values = values * channel_factor(unit, "cell", f"{self.path}: box/edges")
-            cell = np.diag(values) if values.shape == (3,) else values.reshape(3, 3)
-        if not np.isfinite(cell).all():
-            raise TrajectoryError(f"{self.path}: the cell is not finite.")
-        return System(
-            numbers=numbers[:n_atoms],
-            masses=masses[:n_atoms],
-            cell=cell,
-            pbc=(pbc[0], pbc[1], pbc[2]),
-            n_replicas=copies,
-            n_beads=_beads(record),
-            charge=_read_charge(record),
-            constraints=_read_constraints(record),
-        )
-
     def _read_provenance(self) -> dict[str, Any]:
         assert self._file is not None
-        record = _group(self._file, "parameters/painn_ase")
+        record = group_at(self._file, "parameters/painn_ase")
         if record is None:
             return {}
         names = [name for name in record.attrs if name.startswith("provenance_")]
         texts = {name: attribute(record, name) for name in names}
         for key in record:
             if key.startswith("provenance_"):
-                texts[key] = _whole(_dataset(record, key))
-        return {k.removeprefix("provenance_"): json.loads(_text(v)) for k, v in texts.items()}
+                texts[key] = whole_of(dataset_at(record, key))
+        return {k.removeprefix("provenance_"): json.loads(as_text(v)) for k, v in texts.items()}
 
     def _find_elements(self) -> dict[str, _Element]:
         assert self._file is not None
         found = {}
         for channel in CHANNELS.values():
-            at = channel.path.replace("particles/all", self._particles.name.lstrip("/"), 1)
-            group = _group(self._file, at)
+            group = self._element_at(channel)
             if group is not None and "value" in group:
                 found[channel.name] = self._read_element(channel, group)
+        if unknown := set(self._keys) - set(found):
+            raise TrajectoryError(
+                f"{self.path} has no {self._keys[min(unknown)]!r} for the {min(unknown)}; its "
+                f"observables are {', '.join(self.observables) or 'none'}."
+            )
         return found
+
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """Names of all time-dependent observables of the file, also of other programs'."""
+        assert self._file is not None
+        top = group_at(self._file, "observables")
+        names: list[str] = []
+        for name in top or ():
+            inner = group_at(top, name)
+            if inner is not None and "value" in inner:
+                names.append(name)
+            elif inner is not None:  # of a group of particles
+                deeper = ((k, group_at(inner, k)) for k in inner)
+                names += [f"{name}/{k}" for k, g in deeper if g is not None and "value" in g]
+        return tuple(names)
+
+    def _element_at(self, channel: Channel) -> h5py.Group | None:
+        """Where a quantity stands: by the user's word, in its place, or under another name."""
+        assert self._file is not None
+        particles = self._particles.name.lstrip("/")
+        if (key := self._keys.get(channel.name)) is not None:
+            places = (key.strip("/"), f"observables/{key}", f"{particles}/{key}")
+            return next((g for p in places if (g := group_at(self._file, p)) is not None), None)
+        usual = group_at(self._file, channel.path.replace("particles/all", particles, 1))
+        if usual is not None or channel.name not in SPECTRAL:
+            return usual
+        ends = {name.rpartition("/")[2]: name for name in self.observables}
+        if (other := find_key(channel.name, ends, {})) is None:
+            return None
+        group = group_at(self._file, f"observables/{ends[other]}")
+        frame = () if group is None else dataset_at(group, "value").shape[1:]
+        return group if int(np.prod(frame)) == int(np.prod(SPECTRAL[channel.name])) else None
 
     def _frame_shape(self, channel: Channel) -> tuple[int, ...]:
         return channel.frame_shape(len(self.system.numbers), self.system.n_beads)
 
     def _read_element(self, channel: Channel, group: h5py.Group) -> _Element:
-        value = _dataset(group, "value")
-        _refuse_empty_claims(value)
+        value = dataset_at(group, "value")
+        refuse_empty_claims(value)
         n_atoms, copies = len(self.system.numbers), self.system.n_replicas
         frame = self._frame_shape(channel)
         size = int(np.prod(frame)) * (copies or 1)
@@ -422,9 +432,9 @@ class TrajectoryReader:
                 f"{self.path}: {channel.path} has frames of shape {value.shape[1:]}, expected "
                 f"{frame} for {n_atoms} atoms."
             )
-        steps = _progression(group, "step", value.shape[0])
-        clock = _dataset(group, "time") if "time" in group else None
-        times = None if clock is None else _progression(group, "time", value.shape[0])
+        steps = progression_at(group, "step", value.shape[0])
+        clock = dataset_at(group, "time") if "time" in group else None
+        times = None if clock is None else progression_at(group, "time", value.shape[0])
         known = np.isfinite(times).all() if times is not None else True  # nor NaN
         if not ((np.abs(steps) < _LAST_STEP).all() and known):
             raise TrajectoryError(f"{self.path}: steps or times of {channel.path} are not numbers.")
@@ -468,96 +478,3 @@ _RESULTS = {
     "polarizability": "polarizability",
 }
 _OF_ATOMS = {"positions", "velocities", "cell", *_RESULTS.values()}
-
-
-def _beads(record: h5py.Group | None) -> int:
-    claimed = 1 if record is None else attribute(record, "n_beads", 1)
-    n_beads = int(claimed)
-    if n_beads < 1:
-        raise TrajectoryError(f"a ring polymer of {n_beads} beads.")
-    return n_beads
-
-
-def _read_charge(record: h5py.Group | None) -> float | None:
-    """The total charge, e; None in files of other programs and of version 0.1.0."""
-    value = None if record is None else attribute(record, "charge")
-    if value is None:
-        return None
-    if np.size(value) != 1 or not np.isfinite(charge := float(np.asarray(value).reshape(()))):
-        raise TrajectoryError(f"the total charge {value!r:.60} is no finite number.")
-    return charge
-
-
-def _read_constraints(record: h5py.Group | None) -> tuple[dict[str, Any], ...]:
-    """What held the atoms, looked at but not made yet."""
-    if record is None:
-        return ()
-    text = attribute(record, "constraints")
-    if text is None and "constraints" in record:
-        text = _whole(_dataset(record, "constraints"))
-    records = [] if text is None else json.loads(_text(text))
-    constraints_of(records)
-    return tuple(records)
-
-
-def _particle_group(file: h5py.File) -> h5py.Group:
-    """The particles of the file: the group ``all``, else the only one there is."""
-    groups = _group(file, "particles")
-    names = [] if groups is None else list(groups)
-    name = "all" if "all" in names or len(names) != 1 else names[0]
-    if groups is None or (particles := _group(groups, name)) is None:
-        raise TrajectoryError(
-            f"{file.filename}: particle groups {', '.join(names) or 'missing'}; expected one "
-            "called 'all'."
-        )
-    return particles
-
-
-def _group(parent: h5py.Group, path: str) -> h5py.Group | None:
-    """A group that lies in this file, or None; links to elsewhere are not followed."""
-    for name in path.split("/"):
-        # Asking a dataset for a name would compare it with every number in it.
-        if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
-            return None
-        parent = parent[name]
-        if not isinstance(parent, h5py.Group):
-            return None
-    return parent
-
-
-def _dataset(group: h5py.Group, key: str) -> h5py.Dataset:
-    """A dataset that lies in this file and nowhere else."""
-    if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-        raise TrajectoryError(f"{group.name}/{key} is a link to elsewhere; that is not followed.")
-    dataset = group[key]
-    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-        raise TrajectoryError(f"{group.name}/{key} is no dataset of this file.")
-    check_type(dataset.dtype, f"{group.name}/{key}")
-    return dataset
-
-
-def _refuse_empty_claims(dataset: h5py.Dataset) -> None:
-    """Refuse a header that promises far more than the file stores."""
-    if dataset.nbytes > _LARGEST_EXPANSION * dataset.id.get_storage_size() + _SMALL:
-        raise TrajectoryError(
-            f"{dataset.name} claims {dataset.nbytes} bytes but stores "
-            f"{dataset.id.get_storage_size()}; the file is damaged."
-        )
-
-
-def _whole(dataset: h5py.Dataset) -> Any:
-    _refuse_empty_claims(dataset)
-    return dataset[()]
-
-
-def _progression(group: h5py.Group, key: str, n: int) -> NDArray[Any]:
-    """Steps or times: given one by one, or as an increment with an offset (H5MD, §2.3)."""
-    dataset = _dataset(group, key)
-    if dataset.shape == ():
-        offset = float(attribute(dataset, "offset", 0))
-        return offset + np.arange(n) * float(dataset[()])
-    return np.asarray(_whole(dataset))
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

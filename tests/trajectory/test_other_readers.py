@@ -1,16 +1,25 @@
-"""Trajectories as MDAnalysis and pyh5md read them; skipped where these are not installed."""
+"""Our trajectories as MDAnalysis and pyh5md read them, and theirs as we do; else skipped."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import ase.io
 import ase.units
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from painn_ase.trajectory import System, TrajectoryWriter
+from painn_ase.errors import TrajectoryError
+from painn_ase.trajectory import (
+    System,
+    TrajectoryReader,
+    TrajectoryWriter,
+    iterate_frames,
+    read_motion,
+    read_time_series,
+)
 
 
 @pytest.fixture(params=["molecule", "crystal"])
@@ -69,3 +78,90 @@ def test_pyh5md_reads_every_element(run) -> None:
         if any(atoms.pbc):
             edges = pyh5md.element(particles["box"], "edges")
             np.testing.assert_allclose(edges.value[3], atoms.cell[:])
+
+
+# -- H5MD files that others write ------------------------------------------------------------------
+
+WATER = molecule("H2O").positions + 0.02 * np.random.default_rng(2).normal(size=(40, 3, 3))
+VELOCITIES = 0.01 * np.random.default_rng(3).normal(size=(40, 3, 3))  # Å/fs
+DIPOLES = np.random.default_rng(4).normal(size=(40, 3))  # Debye
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_what_mdanalysis_writes_is_read_with_a_topology(tmp_path: Path) -> None:
+    """It writes no elements; units and times are in the file."""
+    mda = pytest.importorskip("MDAnalysis")
+    path, topology = tmp_path / "run.h5md", tmp_path / "water.pdb"
+    ase.io.write(topology, molecule("H2O"))
+    universe = mda.Universe.empty(3, trajectory=True, velocities=True)
+    units = {"lengthunit": "nm", "timeunit": "ps", "velocityunit": "nm/ps"}
+    with mda.Writer(str(path), 3, positions=True, velocities=True, **units) as writer:
+        for k in range(40):
+            frame = universe.trajectory.ts
+            frame.positions, frame.velocities = WATER[k], 1e3 * VELOCITIES[k]
+            frame.time, frame.frame, frame.dimensions = 5e-4 * k, k, None
+            frame.data["step"] = k
+            writer.write(universe.atoms)
+        writer.h5md_file.close()  # it leaves its file open
+    with pytest.raises(TrajectoryError, match=r"species' is missing.*--topology"):
+        read_motion(path)
+    series = read_motion(path, topology=topology)
+    assert series.timestep == pytest.approx(0.5)
+    np.testing.assert_allclose(series.velocities * ase.units.fs, VELOCITIES, rtol=1e-5)
+    frames = list(iterate_frames(path, topology=topology))
+    assert frames[0].get_chemical_formula() == "H2O"
+    np.testing.assert_allclose([a.positions for a in frames], WATER, atol=1e-5)
+    assert frames[7].info["time_fs"] == pytest.approx(3.5)
+
+
+def _of_pyh5md(path: Path, name: str) -> Path:
+    pyh5md = pytest.importorskip("pyh5md")
+    with pyh5md.File(str(path), "w", creator="somebody", author="else") as file:
+        group = file.particles_group("atoms")
+        group.create_box(
+            dimension=3, boundary=["periodic"] * 3, store="fixed", data=np.array([9.0, 9.0, 9.0])
+        )
+        linear = {"store": "linear", "dtype": float, "step": 10, "time": 0.5}
+        position = pyh5md.element(group, "position", shape=(3, 3), **linear)
+        pyh5md.element(group, "species", data=np.array([8, 1, 1]), store="fixed")
+        where = file.require_group("observables/atoms")
+        dipole = pyh5md.element(where, name, shape=(3,), **linear)
+        for k in range(40):
+            position.append(WATER[k])
+            dipole.append(DIPOLES[k])
+    return path
+
+
+def test_what_pyh5md_writes_is_read_and_its_units_asked_for(tmp_path: Path) -> None:
+    """No units anywhere, steps and times as an increment, a dipole under the particles' name."""
+    path = _of_pyh5md(tmp_path / "run.h5", "mu")
+    said = {"dipole_unit": "Debye", "units": {"time": "fs"}, "molecule": True}
+    with pytest.raises(TrajectoryError, match="unit its dipole .*--dipole-unit"):
+        read_time_series(path, units={"time": "fs"}, molecule=True)
+    series = read_time_series(path, **said)
+    assert series.timestep == pytest.approx(0.5)
+    np.testing.assert_allclose(series.dipole, 0.2081943 * DIPOLES, rtol=1e-6)
+    with pytest.raises(TrajectoryError, match="unit its cell"):  # where the volume matters
+        read_time_series(path, dipole_unit="Debye", units={"time": "fs"})
+    units = {"positions": "Å", "cell": "Å", "time": "fs"}
+    atoms = next(iterate_frames(path, units=units))
+    np.testing.assert_allclose(atoms.cell, 9.0 * np.eye(3))
+    with pytest.raises(TrajectoryError, match=r"unit its box/edges.*--unit cell"):
+        next(iterate_frames(path, units={"positions": "Å", "time": "fs"}))
+    assert read_motion(path, timestep=0.5).positions is not None  # no unit needed, nor a cell's
+
+
+def test_a_key_names_a_place_in_an_h5md_file(tmp_path: Path) -> None:
+    path = _of_pyh5md(tmp_path / "run.h5", "p_total")
+    said = {"dipole_unit": "Debye", "units": {"time": "fs"}, "molecule": True}
+    with pytest.raises(TrajectoryError, match=r"holds .*atoms/p_total, but none.*--key dipole="):
+        read_time_series(path, **said)
+    for key in ("observables/atoms/p_total", "atoms/p_total"):
+        series = read_time_series(path, keys={"dipole": key}, **said)
+        np.testing.assert_allclose(series.dipole, 0.2081943 * DIPOLES, rtol=1e-6)
+    with pytest.raises(TrajectoryError, match=r"no 'p_totl' for the dipole.*atoms/p_total"):
+        read_time_series(path, keys={"dipole": "p_totl"}, **said)
+    with pytest.raises(TrajectoryError, match="time of an H5MD file stand beside"):
+        read_time_series(path, keys={"time": "t"}, **said)
+    with TrajectoryReader(path, keys={"dipole": "atoms/p_total"}) as reader:
+        assert reader.observables == ("atoms/p_total",)

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.formats.optional import errors_named, need
 from painn_ase.trajectory.raw import RawChannel, RawSeries
 
-__all__ = ["add_topology", "read_dcd", "read_netcdf", "read_trr", "read_xtc"]
+__all__ = [
+    "add_topology", "elements_of_topology", "read_dcd", "read_netcdf", "read_trr", "read_xtc",
+]  # fmt: skip
 
 #: Programs that write a DCD's time step in the unit the format means.
 _TRUE_TO_DCD = re.compile(r"CHARMM|NAMD|OpenMM|MDANALYSIS", re.IGNORECASE)
@@ -143,6 +145,23 @@ def add_topology(raw: RawSeries, path: Path) -> RawSeries:
         types=raw.types if raw.types is not None else (tuple(names) or None),
         notes=tuple(notes),
     )
+
+
+def elements_of_topology(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Atomic numbers, and masses in amu, that a topology names.
+
+    Raises
+    ------
+    TrajectoryError
+        When it cannot be read, or names no elements.
+    MissingDependencyError
+        Without MDAnalysis.
+    """
+    raw = add_topology(RawSeries(str(path), {}), path)
+    if raw.numbers is None:
+        raise TrajectoryError(f"{path} does not say the elements of its atoms.")
+    masses = raw.masses if raw.masses is not None else atomic_masses[raw.numbers]
+    return raw.numbers, np.asarray(masses, dtype=np.float64)
 
 
 def _elements(atoms: Any) -> tuple[NDArray[np.int64] | None, bool]:
