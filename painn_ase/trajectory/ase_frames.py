@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.frames import iterate_frames, number_of_frame
-from painn_ase.trajectory.keys import find_key
+from painn_ase.trajectory.keys import find_key, joined
 from painn_ase.trajectory.raw import RawChannel, RawSeries
 from painn_ase.trajectory.series import SPECTRAL
 from painn_ase.unit_names import unit_factor
@@ -51,7 +51,7 @@ def raw_of_frames(
     held: list[str] = []
     n_frames = 0
     for atoms in iterate_frames(path):
-        record = _record(atoms)
+        record = _record(atoms, keys)
         if first is None:
             first = atoms
             held = [k for k, v in record.items() if not isinstance(v, str)]
@@ -143,10 +143,17 @@ def _raw(
     )
 
 
-def _record(atoms: Atoms) -> dict[str, Any]:
-    """Named values of a frame; a calculator's results before its info."""
+def _record(atoms: Atoms, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Named values of a frame; a calculator's results before its info.
+
+    Components that a key lists, ``mu_x,mu_y,mu_z``, are one value under that key.
+    """
     results = {} if atoms.calc is None else atoms.calc.results
-    return {**atoms.info, **results}
+    record: dict[str, Any] = {**atoms.info, **results}
+    for key in keys.values():
+        if parts := joined(key, record):
+            record[key] = [record[part] for part in parts]
+    return record
 
 
 def _unit_of(key: str, info: Mapping[str, Any]) -> tuple[str | None, str]:

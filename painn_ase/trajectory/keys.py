@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from painn_ase.errors import TrajectoryError
 
-__all__ = ["check_keys", "find_key"]
+__all__ = ["check_keys", "columns_of_key", "find_key", "joined"]
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "dipole": ("dipole", "dipoles", "dipole_moment", "dipole_moments", "total_dipole", "mu"),
@@ -61,6 +61,58 @@ def find_key(quantity: str, available: Iterable[str], keys: Mapping[str, str]) -
             f"`--key {quantity}={prefixed[0]}` (`keys=` in Python)."
         )
     return prefixed[0] if prefixed else None
+
+
+def columns_of_key(
+    text: str, names: Sequence[str], vectors: Mapping[str, Sequence[int]], width: int, source: str
+) -> list[int]:
+    """Columns a user named: by what their headings share, by headings, or by numbers from 1.
+
+    Parameters
+    ----------
+    text : str
+        ``mu`` for columns mu_x, mu_y, mu_z; ``mu_x,mu_y,mu_z``; ``2,3,4``.
+    names : sequence of str
+        Heading of each column; numbers from 1 where there are none.
+    vectors : mapping of str to sequence of int
+        What headings share, and the columns that belong to it in their order.
+    width : int
+        Columns needed.
+    source : str
+        For the message.
+
+    Raises
+    ------
+    TrajectoryError
+        When there are no such columns, or not so many.
+    """
+    places = {name: k for k, name in enumerate(names)}
+    columns: list[int] = []
+    for part in text.split(","):
+        word = part.strip()
+        if word in places:
+            columns.append(places[word])
+        elif word in vectors:
+            columns += vectors[word]
+        elif word.isdigit() and 1 <= int(word) <= len(names):
+            columns.append(int(word) - 1)
+        else:
+            shared = f"; vectors among them: {', '.join(vectors)}" if vectors else ""
+            raise TrajectoryError(
+                f"{source} has no column {word!r}; its columns are {', '.join(names)}{shared} (or "
+                "say numbers from 1)."
+            )
+    if len(columns) != width:
+        raise TrajectoryError(
+            f"{source}: {len(columns)} column(s) named by {text!r}, {width} are needed."
+        )
+    return columns
+
+
+def joined(key: str, held: Iterable[str]) -> list[str] | None:
+    """Names of a file that a key lists, ``mu_x,mu_y,mu_z``; None where it is one name, or none."""
+    parts = [part.strip() for part in key.split(",")]
+    return parts if len(parts) > 1 and set(parts) <= set(held) else None
 
 
 def check_keys(keys: Mapping[str, str], known: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
-from painn_ase.trajectory.keys import find_key
+from painn_ase.trajectory.keys import columns_of_key, find_key, joined
 from painn_ase.trajectory.raw import Fact, RawChannel, RawSeries
 from painn_ase.trajectory.series import SPECTRAL
 from painn_ase.unit_names import heading_unit
@@ -41,6 +41,13 @@ def raw_of_npz(path: Path, keys: Mapping[str, str], axes: str | None) -> RawSeri
         raise _no_trajectory(path)
     units = {n.removesuffix("_unit"): str(a) for n, a in arrays.items() if n.endswith("_unit")}
     numeric = {n: a for n, a in arrays.items() if a.dtype.kind in "fiu"}
+    for key in keys.values():  # components in arrays of their own
+        if parts := joined(key, numeric):
+            if len(stated := {units.get(part) for part in parts}) > 1:
+                raise TrajectoryError(f"{path}: {key} are in different units.")
+            if (unit := stated.pop()) is not None:
+                units.setdefault(key, unit)
+            numeric[key] = np.stack([numeric[part] for part in parts], axis=-1)
     found = {q: k for q in SPECTRAL if (k := find_key(q, numeric, keys)) is not None}
     channels = {
         q: RawChannel(numeric[k].astype(np.float64), units.get(k), f"array {k!r}")
@@ -376,23 +383,9 @@ def _by_stem(titles: Sequence[tuple[str, str | None]], rest: Sequence[int]) -> d
 def _chosen(
     text: str, titles: Sequence[tuple[str, str | None]], path: Path, width: int
 ) -> list[int]:
-    """Columns a user named, by headings or by numbers from 1."""
-    columns = []
-    by_name = {t: k for k, (t, _) in enumerate(titles)}
-    for part in text.split(","):
-        word = part.strip()
-        if word in by_name:
-            columns.append(by_name[word])
-        elif word.isdigit() and 1 <= int(word) <= len(titles):
-            columns.append(int(word) - 1)
-        else:
-            raise TrajectoryError(
-                f"{path} has no column {word!r}; it has {', '.join(by_name)} (or say numbers from "
-                "1)."
-            )
-    if len(columns) != width:
-        raise TrajectoryError(f"{path}: {len(columns)} column(s) named, {width} are needed.")
-    return columns
+    """Columns a user named."""
+    stems = _by_stem(titles, range(len(titles)))
+    return columns_of_key(text, [title for title, _ in titles], stems, width, str(path))
 
 
 def _channel(

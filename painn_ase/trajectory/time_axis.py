@@ -296,9 +296,12 @@ def _rounding(clock: Array, spacing: float) -> float:
     for digits in range(13):
         scaled = clock * 10.0**digits
         if np.abs(scaled - np.rint(scaled)).max() < 1e-6 * max(1.0, 1e-6 * np.abs(scaled).max()):
-            whole = float(np.median(np.diff(scaled)))
-            # integers, and steps that are exact in these digits, are not rounded at all
-            exact = (np.rint(np.diff(scaled)) == np.rint(whole)).mean() > 0.99
+            steps = np.rint(np.diff(scaled))
+            whole = float(np.median(steps))
+            # Integers, and steps that are exact in these digits, are not rounded at all: what
+            # differs from them is a gap or a restart, and no last digit that goes up now and then.
+            near = (steps != whole) & (np.abs(steps - whole) < 0.5 * whole)
+            exact = (steps == whole).mean() > 0.99 and not near.any()
             return floor if exact else max(floor, 1.001 * 10.0**-digits)
     return floor
 

@@ -267,7 +267,7 @@ def test_a_key_names_the_columns_that_are_the_dipole(tmp_path: Path) -> None:
     raw = read_foreign(path, {"dipole": "p"})
     assert raw is not None
     np.testing.assert_array_equal(raw.channels["dipole"].values[0], [1, 2, 3])
-    with pytest.raises(TrajectoryError, match="no columns called 'q'"):
+    with pytest.raises(TrajectoryError, match=r"no column 'q'; .*vectors among them: p, dip"):
         read_foreign(path, {"dipole": "q"})
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 import pytest
+from ase.build import molecule
 from typer.testing import CliRunner
 
 from painn_ase.cli import app
@@ -165,3 +167,52 @@ def test_a_key_means_nothing_for_an_array_without_columns(tmp_path: Path) -> Non
     np.save(tmp_path / "a.npy", ALPHA)
     with pytest.raises(TrajectoryError, match="neither columns nor names"):
         read_time_series(tmp_path / "a.npy", keys={"polarizability": "alpha"}, timestep=1.0)
+
+
+def _with_columns(path: Path) -> Path:
+    """The same dipole in a table, PLUMED's, LAMMPS's, an archive, or the headers of frames."""
+    names = ["p_x", "p_y", "p_z"]
+    if path.suffix == ".csv":
+        rows = np.column_stack([np.arange(N), DIPOLE])
+        np.savetxt(path, rows, delimiter=",", header=",".join(["n", *names]), comments="")
+    elif path.suffix == ".npz":
+        np.savez(path, **dict(zip(names, DIPOLE.T, strict=True)))
+    elif path.suffix == ".extxyz":
+        atoms = molecule("H2O")
+        frames = []
+        for row in DIPOLE:
+            frames.append(atoms.copy())
+            frames[-1].info.update(dict(zip(names, row, strict=True)))
+        ase.io.write(path, frames)
+    else:
+        head = {
+            "COLVAR": "#! FIELDS time p_x p_y p_z",
+            "ave.dat": "# Time-averaged data for fix p\n# TimeStep p_x p_y p_z",
+            "run.xvg": '@ xaxis label "Time (ps)"\n'
+            + "\n".join(f'@ s{n} legend "{name}"' for n, name in enumerate(names)),
+            "run.out": "\n".join(
+                f"# column {n + 1} --> {name} : …" for n, name in enumerate(["step", *names])
+            ),
+        }[path.name]
+        rows = (f"{k} " + " ".join(f"{x:.17g}" for x in row) for k, row in enumerate(DIPOLE))
+        path.write_text("\n".join([head, *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["a.csv", "a.npz", "a.extxyz", "COLVAR", "ave.dat", "run.xvg", "run.out"]
+)
+@pytest.mark.parametrize("key", ["p_x,p_y,p_z", "p_", "p", "2,3,4"])
+def test_a_key_means_the_same_in_every_format(tmp_path: Path, name: str, key: str) -> None:
+    """Headings in a list everywhere; what they share and numbers where there are columns."""
+    path = _with_columns(tmp_path / name)
+    said = {"timestep": 1.0, "dipole_unit": "e*Å", "keys": {"dipole": key}}
+    if name in ("a.npz", "a.extxyz") and key != "p_x,p_y,p_z":
+        with pytest.raises(TrajectoryError, match=r"no key .* for dipole; the file holds .*p_x"):
+            read_time_series(path, **said)
+        return
+    if key == "p_":  # what the headings share, with or without what divides them
+        with pytest.raises(TrajectoryError, match=r"no column 'p_'.*vectors among them: p"):
+            read_time_series(path, **said)
+        return
+    np.testing.assert_allclose(read_time_series(path, **said).dipole, DIPOLE, rtol=1e-7)

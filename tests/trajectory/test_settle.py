@@ -85,7 +85,7 @@ def test_columns_are_named_by_number_or_heading(tmp_path: Path) -> None:
             tmp_path / "a.csv", timestep=1.0, dipole_unit="e*Å", keys={"dipole": key}
         )
         np.testing.assert_allclose(series.dipole, DIPOLES)
-    with pytest.raises(TrajectoryError, match="no column 'x'; it has n, E, a"):
+    with pytest.raises(TrajectoryError, match="no column 'x'; its columns are n, E, a"):
         read_time_series(tmp_path / "a.csv", timestep=1.0, keys={"dipole": "x,b,c"})
 
 
@@ -370,7 +370,7 @@ def test_spectra_name_what_they_wrote_and_refuse_a_laser_of_no_wavelength(tmp_pa
              "1", "-T", "300", "-o", str(folder), "--overwrite", "--jumps", "keep"]  # fmt: skip
     result = CliRunner().invoke(app, given)
     assert result.exit_code == 0, result.output
-    assert "(raman.csv, spectra.png)" in " ".join(result.output.split())
+    assert "(raman.csv, spectra.png" in " ".join(result.output.split())
     wrong = CliRunner().invoke(app, [*given, "--laser", "0"])
     assert "laser wavelength must be a positive number in nm" in str(wrong.exception)
     file = CliRunner().invoke(app, [*given, "-o", str(tmp_path / "a.npy")])

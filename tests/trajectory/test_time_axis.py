@@ -201,6 +201,13 @@ def test_shuffled_frames_are_refused(tmp_path: Path) -> None:
         read_time_series(_extxyz(tmp_path / "a.extxyz", TIMES[order], DIPOLE[order]))
 
 
+def test_a_last_digit_that_goes_up_once_is_rounding() -> None:
+    """1.00001 in two digits: 500 steps of 1.00 and one of 1.01."""
+    clock = np.round(1.00001 * np.arange(501), 2)
+    raw = RawSeries("a run", {}, time=clock, time_unit="fs")
+    assert read_time_axis(raw, 501).timestep == pytest.approx(1.00001, rel=2e-5)
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     step=st.floats(1e-3, 50.0),

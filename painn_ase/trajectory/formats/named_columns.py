@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.formats.text import Table, numbered, open_text, read_table, vector_columns
+from painn_ase.trajectory.keys import columns_of_key
 from painn_ase.trajectory.raw import RawChannel, RawSeries
 
 __all__ = ["read_colvar", "read_ipi_properties", "read_lammps_table", "read_xvg"]
@@ -39,7 +40,7 @@ class _Columns:
     def values(self, columns: NDArray[np.int64] | int) -> NDArray[np.float64]:
         return np.ascontiguousarray(self.table.values[:, columns])
 
-    def channel(self, stem: str, columns: NDArray[np.int64]) -> RawChannel:
+    def channel(self, columns: NDArray[np.int64]) -> RawChannel:
         first = self.names[int(columns.flat[0])]
         unit = self.units.get(first)
         origin = f"columns '{first}' to '{self.names[int(columns.flat[-1])]}'"
@@ -61,12 +62,9 @@ def _channels(found: _Columns, keys: Mapping[str, str]) -> dict[str, RawChannel]
         fitting = {stem: index for stem, index in vectors.items() if index.ndim == rank}
         named = keys.get(quantity)
         if named is not None:
-            if named not in fitting:
-                raise TrajectoryError(
-                    f"{found.path} has no columns called {named!r} for the {quantity}. "
-                    f"{_listing(found, vectors)}"
-                )
-            channels[quantity] = found.channel(named, fitting[named])
+            stems = {stem: [int(k) for k in index.ravel()] for stem, index in fitting.items()}
+            columns = columns_of_key(named, found.names, stems, 3**rank, str(found.path))
+            channels[quantity] = found.channel(np.array(columns).reshape((3,) * rank))
         elif pattern is not None:
             chosen = [stem for stem in fitting if pattern.search(stem)]
             if len(chosen) > 1:
@@ -75,7 +73,7 @@ def _channels(found: _Columns, keys: Mapping[str, str]) -> dict[str, RawChannel]
                     f"{', '.join(chosen)}. Say which: --key {quantity}={chosen[0]}."
                 )
             if chosen:
-                channels[quantity] = found.channel(chosen[0], fitting[chosen[0]])
+                channels[quantity] = found.channel(fitting[chosen[0]])
     if not channels:
         raise TrajectoryError(
             f"{found.path}: no columns are called a dipole or a polarizability. "
@@ -101,14 +99,10 @@ def _clock(
     columns: _Columns, keys: Mapping[str, str], quantity: str, *usual: str
 ) -> tuple[NDArray[np.float64], str] | None:
     """Values and name of the column of times or steps: the one of the key map, else a usual one."""
-    named = keys.get(quantity)
-    if named is not None and named not in columns.names:
-        raise TrajectoryError(
-            f"{columns.path} has no column {named!r} for the {quantity}; its columns are "
-            f"{', '.join(columns.names)}."
-        )
+    named, at = keys.get(quantity), None
+    if named is not None:
+        (at,) = columns_of_key(named, columns.names, {}, 1, str(columns.path))
     lower = [name.lower() for name in columns.names]
-    at = columns.names.index(named) if named is not None else None
     if at is None:
         at = next((lower.index(w) for w in usual if w in lower), None)
     return None if at is None else (columns.values(at), columns.names[at])
