@@ -15,8 +15,10 @@ from painn_ase.units import debye_to_e_angstrom, e_bohr_to_e_angstrom
 __all__ = ["check_dipoles"]
 
 #: Moments of bonds in Debye, from the first element (positive end) to the second, by the largest
-#: length in Å they are taken for: C. P. Smyth, Dielectric Behavior and Structure (1955). They add
-#: up to the moments of simple molecules within some 30 %.
+#: length in Å they are taken for: the values of textbooks since C. P. Smyth, Dielectric Behavior
+#: and Structure (1955). What counts here is their sum: for eleven simple molecules a test finds it
+#: within a third of the measured moments (R. D. Nelson, D. R. Lide, A. A. Maryott, NSRDS-NBS 10,
+#: 1967).
 _BONDS: dict[tuple[int, int], tuple[tuple[float, float], ...]] = {
     (1, 6): ((1.4, 0.4),),
     (1, 7): ((1.3, 1.31),),

@@ -20,9 +20,10 @@ from painn_ase.units import hartree_to_ev, kcal_per_mol_to_ev, kj_per_mol_to_ev
 __all__ = ["ATOMIC_ENERGIES", "check_absolute_units"]
 
 # fmt: off
-#: Hartree–Fock energies of the free atoms H to Xe, Hartree: C. F. Bunge, J. A. Barrientos,
-#: A. V. Bunge, At. Data Nucl. Data Tables 53, 113 (1993). All-electron methods differ from their
-#: sums by 1 to 2 % (correlation, binding, relativity).
+#: Hartree–Fock energies of the free atoms, Hartree: −1/2 of H, He to Xe of C. F. Bunge,
+#: J. A. Barrientos, A. Vivier Bunge, J. A. Cogordan, Phys. Rev. A 46, 3691 (1992), the energies of
+#: the wave functions of At. Data Nucl. Data Tables 53, 113 (1993). All-electron methods differ from
+#: their sums by 1 to 2 % (correlation, binding, relativity).
 ATOMIC_ENERGIES: tuple[float, ...] = (
     0.5, 2.8617, 7.4327, 14.5730, 24.5291, 37.6886, 54.4009, 74.8094, 99.4093, 128.5471,
     161.8589, 199.6146, 241.8767, 288.8544, 340.7188, 397.5049, 459.4821, 526.8175, 599.1648,

@@ -12,7 +12,7 @@ from ase.calculators.emt import EMT
 
 from painn_ase.errors import DataError
 from painn_ase.training import Frame, check_frames, label_table, read_frames
-from painn_ase.training.check_dipoles import check_dipoles
+from painn_ase.training.check_dipoles import _predicted, check_dipoles
 from painn_ase.training.check_units import ATOMIC_ENERGIES
 from painn_ase.training.consistency import fit_energy_forces
 from painn_ase.training.file_spec import ORDERS
@@ -357,3 +357,30 @@ def test_dipoles_of_hydrocarbons_and_isocyanides_are_no_warning() -> None:
         for f in _displaced("CH3CN", charges.tolist())
     ]
     assert not [f for f in check_dipoles(frames) if f.level == "warning"]
+
+
+@pytest.mark.parametrize(
+    ("name", "measured"),
+    [("H2O", 1.85), ("NH3", 1.47), ("HF", 1.82), ("HCl", 1.08), ("SH2", 0.97), ("CH3OH", 1.70),
+     ("CH3OCH3", 1.30), ("CH3Cl", 1.87), ("H2CO", 2.33), ("HCN", 2.98), ("CH3CN", 3.92)],
+)  # fmt: skip
+def test_moments_of_bonds_add_up_to_measured_dipoles(name: str, measured: float) -> None:
+    """Debye, from R. D. Nelson, D. R. Lide, A. A. Maryott, NSRDS-NBS 10 (1967)."""
+    atoms = molecule(name)
+    frame = Frame(
+        numbers=atoms.numbers, positions=atoms.positions, cell=np.zeros((3, 3)),
+        pbc=np.zeros(3, dtype=bool), charge=0.0, source=name,
+    )  # fmt: skip
+    total = _predicted(frame)
+    assert total is not None
+    assert np.linalg.norm(total) / debye_to_e_angstrom == pytest.approx(measured, rel=0.33)
+
+
+def test_energies_of_free_atoms_are_those_of_the_literature() -> None:
+    """Hartree–Fock limits, Phys. Rev. A 46, 3691 (1992), where tables of others differed too."""
+    known = {1: 0.5, 2: 2.86168, 8: 74.80940, 24: 1043.35638, 29: 1638.96374, 46: 4937.92102,
+             54: 7232.13836}  # fmt: skip
+    assert len(ATOMIC_ENERGIES) == 54
+    assert np.all(np.diff(ATOMIC_ENERGIES) > 0.0)
+    for number, energy in known.items():
+        assert ATOMIC_ENERGIES[number - 1] == pytest.approx(energy, abs=1e-4)
