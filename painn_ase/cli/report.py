@@ -30,6 +30,11 @@ def report(
     experiment: Path | None = typer.Option(
         None, help="JCAMP-DX or CSV file of a measured spectrum to lay over."
     ),
+    anharmonic: Path | None = typer.Option(
+        None,
+        help="`anharmonic.json` of the same structure and model; by default the one in the folder.",
+        show_default=False,
+    ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an --output that is there."),
 ) -> None:
     """The spectra of finished folders as one HTML file that needs no network.
@@ -47,6 +52,8 @@ def report(
     path = output or (folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html"))
     if output is None and len(folders) > 1:
         refuse_existing([path], overwrite)
-    page = page_of_folders(folders, names=name or None, experiment=experiment)
+    page = page_of_folders(
+        folders, names=name or None, experiment=experiment, anharmonic=anharmonic
+    )
     page.save(path)
     typer.echo(f"written: {path} ({path.stat().st_size / 1000:.0f} kB), open it in a browser")

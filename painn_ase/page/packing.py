@@ -22,17 +22,17 @@ def rounded(rows: ArrayLike, places: int) -> list[list[float]]:
 
 
 def packed(values: ArrayLike, n_bytes: int = 2) -> dict[str, Any]:
-    """An array as little-endian integers times a scale, in base64: 1.3 characters a byte.
+    """Rows (n, m) as little-endian integers times a scale a row, in base64: 1.3 characters a byte.
 
-    ``n_bytes`` is 1 or 2: a hundredth or some 1/30,000 of the largest value is kept.
+    ``n_bytes`` is 1 or 2: of each row's largest value a hundredth or some 1/30,000 is kept.
     """
-    array = np.asarray(values, dtype=np.float64)
-    largest = float(np.abs(array).max(initial=0.0)) or 1.0
-    scale = largest / (256**n_bytes / 2 - 1)
-    data = np.rint(array / scale).astype(f"<i{n_bytes}").tobytes()
+    rows = np.asarray(values, dtype=np.float64)
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    scale = np.where(largest > 0.0, largest, 1.0) / (256**n_bytes / 2 - 1)
+    data = np.rint(rows / scale[:, None]).astype(f"<i{n_bytes}").tobytes()
     return {
-        "shape": list(array.shape),
-        "scale": scale,
+        "shape": list(rows.shape),
+        "scale": digits(scale, 6),
         "bytes": n_bytes,
         "data": base64.b64encode(data).decode("ascii"),
     }

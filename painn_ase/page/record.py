@@ -18,7 +18,7 @@ from painn_ase.page.character import bonds_of, mode_characters
 from painn_ase.page.checks import checks_of
 from painn_ase.page.citations import citations_of
 from painn_ase.page.packing import digits, packed, rounded
-from painn_ase.page.result import PageResult, PageRun
+from painn_ase.page.result import PageLevels, PageResult, PageRun
 from painn_ase.spectra import HarmonicResult, Spectrum, harmonic_lines
 from painn_ase.spectra.foreign import as_absorbance
 
@@ -31,6 +31,10 @@ SCHEMA = "painn_ase page 1"
 _SAMPLES = 64
 #: points and samples of a curve together; more are thinned as far as its resolution allows
 _MOST_NUMBERS = 120_000
+#: atoms up to which displacements are kept to more than a hundredth
+_FINE_UP_TO = 100
+#: overtones and combinations weaker than this share of the strongest are left out
+_WEAKEST = 1e-3
 #: a curve ends this far above the highest mode, cm⁻¹, or where nothing is left
 _ABOVE = 500.0
 _NOTHING = 1e-4
@@ -79,7 +83,7 @@ def _result(result: PageResult) -> dict[str, Any]:
         "conditions": _conditions(result),
         "curves": {name: _curve(spectrum, top) for name, spectrum in curves.items()},
         "molecule": None if modes is None else _molecule(modes, bonds),
-        "modes": None if modes is None else _modes(modes, bonds, curves),
+        "modes": None if modes is None else _modes(modes, bonds, curves, result.levels),
         "bands": [dict(band) for band in result.bands],
         "infrared_total": None if total is None else [*total],
         "depolarisation": None if result.depolarisation is None else [*result.depolarisation],
@@ -185,12 +189,16 @@ def _view(positions: Array) -> Array:
 
 
 def _modes(
-    modes: HarmonicResult, bonds: list[tuple[int, int]], curves: dict[str, Spectrum]
+    modes: HarmonicResult,
+    bonds: list[tuple[int, int]],
+    curves: dict[str, Spectrum],
+    levels: PageLevels | None,
 ) -> dict[str, Any]:
     def optional(values: Array | None) -> list[float] | None:
         return None if values is None else digits(values)
 
     characters = mode_characters(modes, bonds)
+    n_bytes = 2 if len(modes.masses) <= _FINE_UP_TO else 1
     lines = {name: _lines(modes, spectrum) for name, spectrum in curves.items()}
     return {
         "frequency": digits(modes.frequencies, 6),
@@ -199,9 +207,23 @@ def _modes(
         "depolarisation": optional(modes.depolarisation),
         "reduced_mass": digits(modes.reduced_masses, 4),
         "character": [[[n, round(s, 3)] for n, s in found] for found in characters],
-        "displacement": packed(modes.modes.reshape(len(modes.frequencies), -1)),
+        "displacement": packed(modes.modes.reshape(len(modes.frequencies), -1), n_bytes),
         "lines": {name: found for name, found in lines.items() if found is not None},
         "n_held": modes.n_held,
+        "anharmonic": None if levels is None else _levels(levels),
+    }
+
+
+def _levels(levels: PageLevels) -> dict[str, Any]:
+    strongest = max((line[2] for line in levels.others), default=0.0)
+    return {
+        "frequency": digits(levels.fundamentals, 6),
+        "infrared": None if levels.infrared is None else digits(levels.infrared),
+        "others": [
+            [name, round(float(place), 2), float(f"{strength:.4g}")]
+            for name, place, strength in levels.others
+            if strength > _WEAKEST * strongest
+        ],
     }
 
 

@@ -13,8 +13,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from painn_ase.replacing import write_text
 
 __all__ = ["SCRIPTS", "Page"]
@@ -29,6 +27,7 @@ SCRIPTS = (
     "molecule.js",
     "molecule_paint.js",
     "spectra.js",
+    "areas.js",
     "modes.js",
     "overlay.js",
     "downloads.js",
@@ -92,6 +91,8 @@ def _hash(text: str) -> str:
 
 
 def _render(record: Mapping[str, Any]) -> str:
+    import jinja2  # slow to load
+
     script = "(() => {\n'use strict';\n" + "\n".join(map(_asset, SCRIPTS)) + "\n})();\n"
     data = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     environment = jinja2.Environment(

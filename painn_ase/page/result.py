@@ -11,9 +11,28 @@ from numpy.typing import NDArray
 
 from painn_ase.spectra import HarmonicResult, Spectrum
 
-__all__ = ["PageResult", "PageRun"]
+__all__ = ["PageLevels", "PageResult", "PageRun"]
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PageLevels:
+    """Anharmonic levels beside harmonic modes.
+
+    Attributes
+    ----------
+    fundamentals : ndarray (n_modes,)
+        cm⁻¹, in the order of the modes.
+    infrared : ndarray (n_modes,) or None
+        Of the fundamentals, km/mol.
+    others : sequence of (str, float, float)
+        Overtones and combinations: name, cm⁻¹, km/mol.
+    """
+
+    fundamentals: Array
+    infrared: Array | None = None
+    others: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,8 @@ class PageResult:
     polarised : (Spectrum, Spectrum) or None
         Raman with parallel (VV) and crossed (VH) polarisers, on one grid.
     modes : HarmonicResult or None
+    levels : PageLevels or None
+        Anharmonic ones of these modes.
     temperature : float or None
         That the spectra are made for, K.
     bands : sequence of mapping
@@ -97,6 +118,7 @@ class PageResult:
     raman: Spectrum | None = None
     polarised: tuple[Spectrum, Spectrum] | None = None
     modes: HarmonicResult | None = None
+    levels: PageLevels | None = None
     temperature: float | None = None
     bands: tuple[Mapping[str, Any], ...] = ()
     depolarisation: tuple[float, float | None] | None = None

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
+import numpy as np
 from ase import Atoms
 
 from painn_ase.errors import DataError, PaiNNWarning
-from painn_ase.page import Page, PageResult, PageRun, page_record
+from painn_ase.page import Page, PageLevels, PageResult, PageRun, page_record
 from painn_ase.spec import from_dict, to_dict
 from painn_ase.spectra import HarmonicResult, Spectrum, load_spectrum
 from painn_ase.trajectory import TrajectoryReader
@@ -45,6 +46,7 @@ def page_of_folders(
     *,
     names: Sequence[str] | None = None,
     experiment: str | Path | None = None,
+    anharmonic: str | Path | None = None,
 ) -> Page:
     """One page of the results in finished folders, to be looked at or compared.
 
@@ -56,6 +58,9 @@ def page_of_folders(
         What the page calls them; by default their folders' names.
     experiment : str or Path, optional
         JCAMP-DX or CSV file to lay over.
+    anharmonic : str or Path, optional
+        ``anharmonic.json`` of ``painn-ase anharmonic``, for the levels of the modes of the one
+        folder; by default a file of that name in a folder.
 
     Raises
     ------
@@ -66,6 +71,10 @@ def page_of_folders(
         raise DataError(f"{len(names)} names for {len(folders)} folders: give as many of both")
     called = list(names) if names is not None else _tell_apart([Path(f) for f in folders])
     results = [folder_result(f, name) for f, name in zip(folders, called, strict=True)]
+    if anharmonic is not None:
+        if len(results) != 1 or results[0].modes is None:
+            raise DataError("anharmonic levels belong to the modes of one folder: name one.")
+        results = [replace(results[0], levels=_levels(Path(anharmonic), results[0].modes))]
     return Page(page_record(results, _measured(experiment)))
 
 
@@ -81,12 +90,18 @@ def folder_result(folder: str | Path, name: str | None = None) -> PageResult:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}: name one that a command has written.")
     name = name or folder.resolve().name
+    result = None
     if (folder / "settings.json").exists():
-        return _of_run(folder, name)
-    if (folder / "modes.json").exists():
+        result = _of_run(folder, name)
+    elif (folder / "modes.json").exists():
         modes = HarmonicResult.load(folder / "modes.json")
         facts = _facts(folder, needed=False)
-        return harmonic_result(name, modes, _curves(folder), facts.get("model") or {})
+        result = harmonic_result(name, modes, _curves(folder), facts.get("model") or {})
+    if result is not None:
+        beside = folder / "anharmonic.json"
+        if result.modes is not None and beside.exists():
+            return replace(result, levels=_levels(beside, result.modes))
+        return result
     curves = _curves(folder)
     if not curves.infrared and not curves.raman and not curves.polarised:
         raise DataError(
@@ -298,6 +313,37 @@ def _facts(folder: Path, *, needed: bool) -> dict[str, Any]:
     ):
         raise DataError(f"{path} holds something else than the summary of a run.")
     return facts
+
+
+def _levels(path: Path, modes: HarmonicResult) -> PageLevels:
+    """Anharmonic levels of a file, which must be those of these modes."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != "painn_ase anharmonic 1":
+            raise ValueError(f"its format is {found['format']!r}")
+        harmonic = np.array(found["harmonic"], dtype=np.float64)
+        fundamentals = np.array(found["fundamentals"], dtype=np.float64)
+        strengths = found["infrared"]
+        infrared = None if strengths is None else np.array(strengths, dtype=np.float64)
+        others = tuple(
+            (_level_name(level["quanta"]), float(level["wavenumber"]), float(level["infrared"]))
+            for level in found["levels"]
+            if sum(level["quanta"].values()) > 1 and level["infrared"] is not None
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path} holds no levels of `painn-ase anharmonic`: {error!r}.") from error
+    same = harmonic.shape == modes.frequencies.shape == fundamentals.shape
+    # the masses may be those of the common isotopes there and averages here
+    if not same or np.any(np.abs(harmonic - modes.frequencies) > 2.0 + 2e-3 * np.abs(harmonic)):
+        raise DataError(
+            f"{path} is of other normal modes: its harmonic wavenumbers differ from those of the "
+            "folder. Analyse the same structure with the same model."
+        )
+    return PageLevels(fundamentals, infrared, others)
+
+
+def _level_name(quanta: Mapping[str, int]) -> str:
+    return " + ".join(f"{'2 ' if n == 2 else ''}ν{mode}" for mode, n in quanta.items())
 
 
 def _curves(folder: Path) -> SeriesSpectra:

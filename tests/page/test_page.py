@@ -26,6 +26,7 @@ from painn_ase.spectra import (
     HarmonicResult,
     Spectrum,
     harmonic,
+    harmonic_from_arrays,
     harmonic_lines,
     load_spectrum,
     save_spectrum,
@@ -72,7 +73,7 @@ def embedded(path: Path) -> dict:
 
 def unpacked(found: dict) -> np.ndarray:
     raw = np.frombuffer(base64.b64decode(found["data"]), dtype=f"<i{found['bytes']}")
-    return found["scale"] * raw.reshape(found["shape"])
+    return np.array(found["scale"])[:, None] * raw.reshape(found["shape"])
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -239,6 +240,50 @@ def test_harmonic_writes_a_page_and_report_writes_it_again(tmp_path: Path) -> No
     assert again["model"] == first["model"]
 
 
+def test_anharmonic_levels_stand_beside_their_modes(tmp_path: Path) -> None:
+    out, other = tmp_path / "modes", tmp_path / "levels"
+    for command in (
+        ["harmonic", "water", "H2O", "-o", str(out)],
+        ["anharmonic", "water", "H2O", "-o", str(other)],
+    ):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    levels = other / "anharmonic.json"
+    command = ["report", str(out), "--anharmonic", str(levels)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    modes = embedded(out / "report.html")["results"][0]["modes"]
+    given = json.loads(levels.read_text(encoding="utf-8"))
+    np.testing.assert_allclose(modes["anharmonic"]["frequency"], given["fundamentals"], rtol=1e-5)
+    assert all(h > a for h, a in zip(modes["frequency"], given["fundamentals"], strict=True))
+    assert "2 ν1" in [name for name, _, _ in modes["anharmonic"]["others"]]
+    given["harmonic"][0] += 100.0
+    (out / "anharmonic.json").write_text(json.dumps(given), encoding="utf-8")
+    with pytest.raises(DataError, match="of other normal modes"):
+        folder_result(out)
+
+
+def test_two_hundred_atoms_stay_below_a_megabyte_and_a_half() -> None:
+    """A made-up chain of springs: 198 atoms, 588 modes, 64 samples of three curves."""
+    rng = np.random.default_rng(0)
+    cells = [
+        [(1.3 * k, h * (-1) ** k, z) for h, z in ((0.4, 0), (1, 0.9), (1, -0.9))] for k in range(66)
+    ]
+    positions = np.array(cells).reshape(-1, 3)
+    slopes = rng.normal(size=(600, 594)) / 50.0
+    modes = harmonic_from_arrays(
+        np.tile([12.0, 1.0, 1.0], 66),
+        positions,
+        slopes.T @ slopes,
+        born_charges=rng.normal(size=(198, 3, 3)),
+        polarizability_derivatives=rng.normal(size=(198, 3, 3, 3)),
+        symbols=("C", "H", "H") * 66,
+    )
+    x = np.arange(0.0, 4500.0, 4.2)
+    samples = rng.random((64, len(x)))
+    curve = Spectrum.from_samples(x, samples.mean(axis=0), samples, unit="km/mol/cm^-1")
+    result = PageResult("chain", infrared=curve, polarised=(curve, curve), modes=modes)
+    assert len(Page(page_record([result])).html.encode()) < 1_500_000
+
+
 def test_unfinished_and_empty_folders_are_refused_with_the_remedy(folder: Path, tmp_path) -> None:
     with pytest.raises(DataError, match="holds no result"):
         folder_result(tmp_path)
@@ -302,8 +347,6 @@ def test_linear_molecules_bend_twice_and_apart_molecules_move_as_wholes() -> Non
     shape = np.array([[1.0, 0, 0, -2, 0, 0, 1, 0, 0], [1.0, 0, 0, 0, 0, 0, -1, 0, 0]])
     bends = [np.eye(9)[k] - 2 * np.eye(9)[k + 3] + np.eye(9)[k + 6] for k in (1, 2)]
     hessian = sum(k * np.outer(v, v) for k, v in zip((30, 60, 3, 3), (*shape, *bends), strict=True))
-    from painn_ase.spectra import harmonic_from_arrays
-
     modes = harmonic_from_arrays(masses, positions, hessian, symbols=symbols)
     found = mode_characters(modes, bonds_of(symbols, positions))
     assert [c[0][0] for c in found] == 2 * ["O–C–O bend"] + 2 * ["C–O stretch"]

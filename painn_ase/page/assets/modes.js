@@ -28,8 +28,8 @@ function choose(k, { scroll = true } = {}) {
   $('facts').replaceChildren(
     fact('infrared', of(modes.infrared, 1), 'km/mol'),
     fact('Raman', of(modes.raman, 1), 'Å⁴/amu'),
-    fact('depolarisation', of(modes.depolarisation, 2), 'ratio'),
-    fact('reduced mass', of(modes.reduced_mass, 2), 'amu'),
+    fact('depol.', of(modes.depolarisation, 2), 'ratio'),
+    fact('red. mass', of(modes.reduced_mass, 2), 'amu'),
   );
   const leading = order.slice(0, 3).map((a) => `${atomName(a)} ${(100 * shares[a]).toFixed(0)} %`);
   const told = `Mode ${k + 1} at ${frequencyText(modes.frequency[k])}: ${characterText(modes.character[k])}; ${leading.join(', ')} of the kinetic energy`;
@@ -169,6 +169,7 @@ function listenToTable({ index, modes }) {
   const value = (row, key) => {
     const k = Number(row.dataset.mode);
     if (key === 'number') return k;
+    if (key === 'anharmonic') return modes.anharmonic.frequency[k];
     return key === 'character' ? modes.character[k][0][0] : (modes[key]?.[k] ?? 0);
   };
   for (const head of table.querySelectorAll('th'))

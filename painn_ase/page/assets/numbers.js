@@ -1,13 +1,12 @@
 // Arithmetic that knows no page: arrays in, numbers and text out.
 
-/** Undo `packed` of Python: base64 of little-endian integers times a scale, one array a row. */
-function unpack({ shape, scale, bytes, data }) {
+/** Undo `packed` of Python: base64 of little-endian integers times a scale a row. */
+function unpack({ shape: [rows, width], scale, bytes, data }) {
   const raw = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
   const view = new DataView(raw.buffer);
   const value = bytes === 1 ? (k) => view.getInt8(k) : (k) => view.getInt16(2 * k, true);
-  const width = shape.slice(1).reduce((a, b) => a * b, 1);
-  return Array.from({ length: shape[0] }, (_, r) =>
-    Float64Array.from({ length: width }, (_, k) => scale * value(r * width + k)),
+  return Array.from({ length: rows }, (_, r) =>
+    Float64Array.from({ length: width }, (_, k) => scale[r] * value(r * width + k)),
   );
 }
 

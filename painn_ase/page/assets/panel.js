@@ -2,7 +2,7 @@
 
 /**
  * Draw the panels into `root` (emptied first). A panel is {name, title, unit, transmittance, curves:
- * [{x, y, error, colour, label, main}], sticks: [[ν, height, mode]], relative, experiment, chosenAt}.
+ * [{x, y, error, colour, label, main}], sticks and levels: [[ν, height, mode]], relative, experiment, chosenAt}.
  * Gives the scales, which the pointer needs: {scale, boxes, left, right}.
  */
 function drawSpectra(root, { panels, range, width, panelHeight, palette, options, chosen }) {
@@ -58,7 +58,8 @@ function drawSpectra(root, { panels, range, width, panelHeight, palette, options
 
 function drawPanel(root, panel, box, legend, last) {
   const { top, bottom, inner, scale, range, palette, options } = box;
-  const floor = options.sticks && panel.sticks ? bottom - PLOT.strip : bottom;
+  const hanging = (options.sticks && panel.sticks) || (options.levels && panel.levels);
+  const floor = hanging ? bottom - PLOT.strip : bottom;
   const main = panel.curves.find((c) => c.main);
   const column = panel.transmittance ? -Math.log(0.1) / Math.max(1e-30, ...main.y) : 0;
   const ceiling = panel.transmittance ? 105 : 1.1 * highestShown(panel, range, options);
@@ -120,11 +121,14 @@ function within({ x }, [low, high]) {
   return found;
 }
 
+/** Wavenumbers below it do not set heights: cross sections and errors diverge towards zero. */
+const edgeOfZero = ({ fwhm }, range) => (fwhm && range[1] > 6 * fwhm ? 2 * fwhm : 0);
+
 /** The height that the panel has to hold; what rises towards zero wavenumber does not count. */
 function highestShown(panel, range, options) {
   let peak = 1e-30;
   for (const curve of panel.curves) {
-    const edge = range[1] > 6 * (curve.fwhm ?? 0) ? 2 * (curve.fwhm ?? 0) : 0;
+    const edge = edgeOfZero(curve, range);
     for (const k of within(curve, range)) {
       if (curve.x[k] < edge) continue;
       const above = curve.main && options.band && curve.error ? 2 * curve.error[k] : 0;
@@ -229,31 +233,42 @@ function drawBand(group, curve, drawn) {
 }
 
 /** Sticks hang from the baseline, each as long as a line of its area is high, divided by a round number. */
-function drawSticks(root, panel, { floor, bottom, perUnit, scale, range, palette, chosen }, legend) {
-  const inside = panel.sticks.filter(([v]) => v >= range[0] && v <= range[1]);
-  const tallest = Math.max(1e-30, ...inside.map(([, h]) => h));
+function drawSticks(root, panel, { floor, bottom, perUnit, scale, range, palette, options, chosen }, legend) {
+  const inside = (list) => list.filter(([v]) => v >= range[0] && v <= range[1]);
+  const harmonic = options.sticks && panel.sticks ? inside(panel.sticks) : [];
+  const levels = options.levels && panel.levels ? inside(panel.levels) : [];
+  // what diverges towards zero wavenumber may be cut, and must not make all others vanish
+  const both = [...harmonic, ...levels];
+  const counted = both.filter(([v]) => v >= edgeOfZero(panel.main, range));
+  const tallest = Math.max(1e-30, ...(counted.length ? counted : both).map(([, h]) => h));
   const longest = 0.92 * (bottom - floor);
   const divisor = panel.relative ? 1 : roundUp((tallest * perUnit) / longest);
   legend.remark = panel.relative ? ', relative' : divisor > 1 ? ` ÷ ${divisor}` : '';
   const length = panel.relative ? longest / tallest : perUnit / divisor;
-  const hang = svg('g', { class: 'sticks' });
-  for (const [v, h, mode] of inside) {
-    const x = scale.to(v);
-    const is = mode === chosen;
-    hang.append(
-      svg('line', {
-        x1: x,
-        x2: x,
-        y1: floor,
-        y2: floor + Math.max(2, length * h),
-        stroke: is ? palette.chosen : palette.sticks,
-        'stroke-width': is ? 3.6 : 2,
-        'data-mode': mode,
-      }),
-    );
-    if (is) hang.append(svg('path', { d: `M${x - 5},${bottom + 1}h10l-5,-7z`, fill: palette.chosen }));
-  }
-  root.append(hang);
+  const draw = (list, kind, colour, wide) => {
+    const hang = svg('g', { class: kind });
+    for (const [v, h, mode] of list) {
+      const x = scale.to(v);
+      const is = mode !== null && mode === chosen;
+      const y2 = floor + Math.min(bottom - floor, Math.max(2, length * h));
+      const stroke = is ? palette.chosen : colour;
+      hang.append(
+        svg('line', {
+          x1: x,
+          x2: x,
+          y1: floor,
+          y2,
+          stroke,
+          'stroke-width': is ? 1.8 * wide : wide,
+          'data-mode': mode,
+        }),
+      );
+      if (is) hang.append(svg('path', { d: `M${x - 5},${bottom + 1}h10l-5,-7z`, fill: palette.chosen }));
+    }
+    root.append(hang);
+  };
+  draw(harmonic, 'sticks', palette.sticks, 2);
+  draw(levels, 'levels', palette.levels, 1.6);
 }
 
 /** Wavenumbers at the maxima of the main curve, the strongest first where room is short. */
@@ -295,6 +310,7 @@ function legendOf(panel, options, palette, width) {
   const entries = panel.curves.map((c) => ['line', c.colour, c.label]);
   if (options.band && main.error) entries.push(['band', main.colour, '± 2 standard errors']);
   if (options.sticks && panel.sticks) entries.push(['stick', palette.sticks, 'harmonic']);
+  if (options.levels && panel.levels) entries.push(['stick', palette.levels, 'anharmonic']);
   if (panel.experiment) entries.push(['dash', palette.experiment, panel.experiment.label]);
   const long = (entry) => LETTER * (entry[2].length + (entry[0] === 'stick' ? 9 : 0)) + 42;
   const room = width - PLOT.left - PLOT.right;

@@ -1,4 +1,4 @@
-// The spectra of all results: what is shown of them, the cursor, ranges, areas.
+// The spectra of all results: what is shown of them, the cursor, ranges.
 
 const record = JSON.parse(document.getElementById('record').textContent);
 const $ = (id) => document.getElementById(id);
@@ -13,6 +13,7 @@ const has = {
   modes: results.some((r) => r.modes),
   laser: results.some((r) => r.conditions.laser_nm),
   error: results.some((r) => Object.values(r.curves).some((c) => c.error)),
+  levels: results.some((r) => r.modes?.anharmonic?.infrared && r.curves.infrared),
   lines: results.some((r) => Object.keys(r.lines).length),
 };
 const geometries = Object.keys(GEOMETRIES).filter((g) => results.some((r) => r.geometries.includes(g)));
@@ -33,6 +34,7 @@ const state = {
   split: false,
   band: true,
   sticks: true,
+  levels: true,
   labels: true,
   laser: results.find((r) => r.conditions.laser_nm)?.conditions.laser_nm ?? null,
   region: null,
@@ -93,6 +95,15 @@ function sticksOf(curve) {
   );
 }
 
+/** Anharmonic levels on the ordinate of an infrared curve, as sticksOf; null for the mode of others. */
+function levelsOf(curve) {
+  const found = curve.result.modes?.anharmonic;
+  if (!found?.infrared || curve.name !== 'infrared' || curve.unit.area !== 'km/mol') return null;
+  const perArea = curve.fwhm ? curve.peak / (curve.fwhm * state.factor) : 1;
+  const fundamentals = found.frequency.map((v, k) => [moved(v), found.infrared[k] * perArea, k]);
+  return [...fundamentals, ...found.others.map(([, v, area]) => [moved(v), area * perArea, null])];
+}
+
 function panelOf(name) {
   const curves = results.map((r) => shownCurve(r, name)).filter(Boolean);
   if (!curves.length) return null;
@@ -104,7 +115,10 @@ function panelOf(name) {
       : `, ν̃ × ${state.factor.toFixed(3)}${state.shift ? ` ${state.shift > 0 ? '+' : '−'} ${Math.abs(state.shift)}` : ''}`;
   const { conditions } = main.result;
   const source = conditions.harmonic ? 'harmonic, broadened' : 'dynamics';
-  const kelvin = conditions.temperature_K && !(conditions.harmonic && name === 'infrared') ? `, ${conditions.temperature_K.toFixed(0)} K` : '';
+  const kelvin =
+    conditions.temperature_K && !(conditions.harmonic && name === 'infrared')
+      ? `, ${conditions.temperature_K.toFixed(0)} K`
+      : '';
   const laser = state.laser ? `, ${Number(state.laser.toPrecision(4))} nm` : '';
   const sticks = sticksOf(main);
   return {
@@ -122,6 +136,7 @@ function panelOf(name) {
       })),
     main,
     sticks,
+    levels: levelsOf(main),
     relative: Boolean(state.transmittance && name === 'infrared') || !main.fwhm,
     chosenAt: state.chosen === null ? null : moved(frequencies()[state.chosen]),
     experiment: state.experiments[name] ? scaledExperiment(state.experiments[name], main) : null,
@@ -364,76 +379,4 @@ function listenToChart() {
     } else return;
     event.preventDefault();
   });
-}
-
-// -- areas -----------------------------------------------------------------------------------------
-
-/** Area of a shown curve and its standard error: from the samples, else the upper bound, else null. */
-function areaOf(curve, low, high) {
-  const value = integrate(curve.x, curve.y, low, high);
-  const each = sampleAreas(curve, curve.result.curves[curve.name], low, high);
-  if (each) return [value, standardError(each)];
-  return [value, curve.error ? integrate(curve.x, curve.error, low, high) : null];
-}
-function sampleAreas({ x, gain }, { samples }, low, high) {
-  return (
-    samples?.map((row) =>
-      integrate(
-        x,
-        row.map((v, k) => v * gain[k]),
-        low,
-        high,
-      ),
-    ) ?? null
-  );
-}
-
-function areaText(panel, curve, low, high) {
-  const [area, error] = areaOf(curve, low, high);
-  const power = area >= 1e5 ? Math.floor(Math.log10(area)) : 0;
-  const text = withError(area / 10 ** power, error ? error / 10 ** power : 0);
-  const lines = (sticksOf(curve) ?? []).filter(([v]) => v >= low && v <= high);
-  const perHeight = curve.fwhm ? (curve.fwhm * state.factor) / curve.peak : 1;
-  const harmonic =
-    lines.length && !curve.result.conditions.harmonic
-      ? ` (harmonic ${minus(((lines.reduce((sum, [, h]) => sum + h, 0) * perHeight) / 10 ** power).toPrecision(3))}, ${lines.length} ${lines.length > 1 ? 'modes' : 'mode'})`
-      : '';
-  return `${power ? `(${text})` : text} ${withPower(panel.unit.area, power)}${harmonic}`;
-}
-
-/** Depolarisation of a range with the jackknife's error where there are samples. */
-function ratioText(curve, low, high) {
-  const { vv, vh } = curve.result.curves;
-  if (!vv || !vh) return '';
-  const area = (of) =>
-    integrate(
-      curve.x,
-      Float64Array.from(of.y, (v, k) => v * curve.gain[k]),
-      low,
-      high,
-    );
-  const [above, below] = [vh, vv].map((of) => sampleAreas(curve, of, low, high));
-  return withError(area(vh) / area(vv), above && below ? jackknifeRatio(above, below)[1] : 0);
-}
-
-function showAreas(low, high) {
-  state.region = [low, high];
-  const rows = [];
-  for (const panel of panels)
-    for (const curve of panel.curves) {
-      const who = `${panel.name === 'infrared' ? 'infrared' : 'Raman'}${several ? `, ${curve.result.name}` : ''}`;
-      rows.push([who, areaText(panel, curve, low, high)]);
-      const ratio = panel.name === 'raman' ? ratioText(curve, low, high) : '';
-      if (ratio) rows.push([`depolarisation${several ? `, ${curve.result.name}` : ''}`, ratio]);
-    }
-  const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
-  const list = document.createElement('dl');
-  for (const [who, text] of rows) {
-    const row = document.createElement('div');
-    row.append(element('dt', who), element('dd', text));
-    list.append(row);
-  }
-  $('integral').replaceChildren(element('strong', `${low.toFixed(0)}–${high.toFixed(0)} cm⁻¹`), list);
-  $('integral').hidden = false;
-  drawCursor();
 }
