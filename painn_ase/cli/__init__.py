@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "label": "painn_ase.cli.label:label",
     "data": "painn_ase.cli.data:data",
     "train": "painn_ase.cli.train:train",
+    "learn": "painn_ase.cli.learn:learn",
     "doctor": "painn_ase.cli.doctor:doctor",
     "convert": "painn_ase.cli.convert:convert",
     "export": "painn_ase.cli.export:export",
