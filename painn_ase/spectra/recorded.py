@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from painn_ase.errors import DataError, UnitError
 from painn_ase.spectra.advice import check_positive, warn_about_aliasing
 from painn_ase.spectra.spectrum import Spectrum
-from painn_ase.trajectory.series import same_temperature
 from painn_ase.unit_names import known_spellings, unit_factor
 from painn_ase.units import per_ase_time_to_per_fs
 
@@ -172,6 +171,9 @@ def _temperature(series: TimeSeries, given: float | None) -> float:
     if given is None or said is None:
         return float(given if said is None else said)  # type: ignore[arg-type]  # one is there
     check_positive(given, "temperature", "K")
+    # here, because the room of trajectories brings ASE, which spectra of arrays do without
+    from painn_ase.trajectory.series import same_temperature
+
     if same_temperature(
         said,
         given,
