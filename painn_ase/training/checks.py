@@ -18,6 +18,7 @@ from painn_ase.training.check_dipoles import check_dipoles
 from painn_ase.training.check_orders import check_orders
 from painn_ase.training.check_stress import check_stress
 from painn_ase.training.check_units import check_absolute_units
+from painn_ase.training.check_width import check_quantum_width
 from painn_ase.training.consistency import fit_energy_forces
 from painn_ase.training.findings import Finding
 from painn_ase.training.frames import LABELS, Frame
@@ -122,6 +123,7 @@ def check_frames(frames: Sequence[Frame]) -> list[Finding]:
         _polarizabilities,
         check_stress,
         check_orders,
+        check_quantum_width,
         _outliers,
     )
     return [finding for check in checks for finding in check(frames)]

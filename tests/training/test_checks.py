@@ -14,6 +14,7 @@ from painn_ase.errors import DataError
 from painn_ase.training import Frame, check_frames, label_table, read_frames
 from painn_ase.training.check_dipoles import _predicted, check_dipoles
 from painn_ase.training.check_units import ATOMIC_ENERGIES
+from painn_ase.training.check_width import check_quantum_width
 from painn_ase.training.consistency import fit_energy_forces
 from painn_ase.training.file_spec import ORDERS
 from painn_ase.units import (
@@ -384,3 +385,33 @@ def test_energies_of_free_atoms_are_those_of_the_literature() -> None:
     assert np.all(np.diff(ATOMIC_ENERGIES) > 0.0)
     for number, energy in known.items():
         assert ATOMIC_ENERGIES[number - 1] == pytest.approx(energy, abs=1e-4)
+
+
+def test_data_say_whether_they_reach_the_width_of_quantum_nuclei(
+    water_frames: list[Frame],
+) -> None:
+    """Half of bundled water's frames are of quantum width; those of ethanol are classical."""
+    (wide,) = check_quantum_width(water_frames)
+    assert wide.level == "ok"
+    assert "O–H 0." in wide.message
+    dynamics = [f for f in water_frames if _longest_bond(f) < 1.1]
+    (narrow,) = check_quantum_width(dynamics)
+    assert narrow.level == "note"
+    assert "painn-ase sample" in narrow.message
+    (classical,) = check_quantum_width(read_frames(ETHANOL, labels=("energy",))[:500])
+    assert classical.level == "note"
+    assert "C–H" in classical.message
+    assert "O–H" in classical.message
+    # 0.069 Å: √(ħ/2μω) of an oscillator of 3700 cm⁻¹
+    lengths = [_bond_of(f) for f in dynamics]
+    expected = (max(map(max, lengths)) - np.median(lengths)) / 0.0693
+    assert f"{expected:.1f} widths" in narrow.message
+    assert not list(check_quantum_width(water_frames[:20]))
+
+
+def _bond_of(frame: Frame) -> list[float]:
+    return np.linalg.norm(frame.positions[1:] - frame.positions[0], axis=1).tolist()
+
+
+def _longest_bond(frame: Frame) -> float:
+    return max(_bond_of(frame))
