@@ -45,8 +45,9 @@ def check_quantum_width(frames: Sequence[Frame]) -> Iterable[Finding]:
         what = "; ".join(found)
         if not reached:
             what += (
-                f": {_SHORTER:g} and {_LONGER:g} are not reached. Good for classical nuclei; ring polymers and "
-                "anharmonic levels go farther: add frames as `painn-ase sample` makes them"
+                f": {_SHORTER:g} and {_LONGER:g} are not reached. Good for classical nuclei; ring "
+                "polymers and anharmonic levels go farther: add frames as `painn-ase sample` makes "
+                "them"
             )
         yield Finding("ok" if reached else "note", "quantum width", what)
 
