@@ -65,10 +65,11 @@ def write_outcome(
     for name, content in (
         ("summary.json", json.dumps(summary(outcome), indent=1, ensure_ascii=False)),
         ("report.md", report_markdown(outcome)),
-        ("report.html", outcome_page(outcome, experiment).html),
     ):
         written.append(folder / name)
         write_text(written[-1], content)
+    # last: `painn-ase report` can make it again from what is there now
+    written.append(outcome_page(outcome, experiment).save(folder / "report.html"))
     return written
 
 

@@ -238,7 +238,7 @@ def _write_page(
     from painn_ase.spectra import load_spectrum
     from painn_ase.workflow.pages import series_result
 
-    result = replace(series_result(Path(series.source).name, made), advice=advice)
+    result = replace(series_result(Path(series.source).name, made, series.summary), advice=advice)
     measured = wishes.experiment
     given = [] if measured is None else [(measured.name, load_spectrum(measured))]
     Page(page_record([result], given)).save(folder / "report.html")

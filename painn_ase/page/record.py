@@ -21,6 +21,7 @@ from painn_ase.page.packing import digits, packed, rounded
 from painn_ase.page.result import PageLevels, PageResult, PageRun
 from painn_ase.spectra import HarmonicResult, Spectrum, harmonic_lines
 from painn_ase.spectra.foreign import as_absorbance
+from painn_ase.spectra.shown import edge_of_zero, shown_range
 
 __all__ = ["SCHEMA", "page_record"]
 
@@ -35,9 +36,8 @@ _MOST_NUMBERS = 120_000
 _FINE_UP_TO = 100
 #: overtones and combinations weaker than this share of the strongest are left out
 _WEAKEST = 1e-3
-#: a curve ends this far above the highest mode, cm⁻¹, or where nothing is left
+#: a curve ends this far above the highest mode, cm⁻¹, or else where nothing is seen any more
 _ABOVE = 500.0
-_NOTHING = 1e-4
 
 
 def page_record(
@@ -58,23 +58,17 @@ def page_record(
     """
     if not results:
         raise DataError("a page needs at least one result; none was given")
+    top = max(map(_top, results))
     return {
         "schema": SCHEMA,
         "made_by": f"painn_ase {__version__}",
-        "results": [_result(result) for result in results],
+        "results": [_result(result, top) for result in results],
         "experiments": [_experiment(name, spectrum) for name, spectrum in experiments],
     }
 
 
-def _result(result: PageResult) -> dict[str, Any]:
-    ramans, modes = result.ramans, result.modes
-    if result.infrared is None and not ramans and modes is None:
-        raise DataError(f"{result.name} has neither a spectrum nor normal modes to show")
-    top = None
-    if modes is not None and len(modes.frequencies):
-        top = float(modes.frequencies[-1]) + _ABOVE
-    curves = {} if result.infrared is None else {"infrared": result.infrared}
-    curves |= ramans
+def _result(result: PageResult, top: float) -> dict[str, Any]:
+    modes, curves = result.modes, _curves(result)
     bonds = [] if modes is None else bonds_of(modes.symbols, modes.positions)
     total = None if result.infrared is None else result.infrared.band_area(0.0, None)
     return {
@@ -96,11 +90,25 @@ def _result(result: PageResult) -> dict[str, Any]:
     }
 
 
+def _curves(result: PageResult) -> dict[str, Spectrum]:
+    """Spectra by the name they have in the record."""
+    infrared = {} if result.infrared is None else {"infrared": result.infrared}
+    return infrared | result.ramans
+
+
+def _top(result: PageResult) -> float:
+    """Where curves of a result end, cm⁻¹."""
+    modes, curves = result.modes, _curves(result)
+    if modes is not None and len(modes.frequencies):
+        return float(modes.frequencies[-1]) + _ABOVE
+    if not curves:
+        raise DataError(f"{result.name} has neither a spectrum nor normal modes to show")
+    return max(shown_range(spectrum)[1] for spectrum in curves.values())
+
+
 def _conditions(result: PageResult) -> dict[str, Any]:
     """What was asked and found, as far as it is known."""
-    first = next(
-        iter([*([result.infrared] if result.infrared else []), *result.ramans.values()]), None
-    )
+    first = next(iter(_curves(result).values()), None)
     raman = next(iter(result.ramans.values()), None)
     laser = None if raman is None else raman.provenance.get("laser_invcm")
     temperature = result.temperature
@@ -122,13 +130,14 @@ def _conditions(result: PageResult) -> dict[str, Any]:
     }
 
 
-def _curve(spectrum: Spectrum, top: float | None) -> dict[str, Any]:
+def _curve(spectrum: Spectrum, top: float) -> dict[str, Any]:
     """A curve with its errors and, packed, its samples' deviations from the mean."""
     part = _thinned(_shown(spectrum, top))
     record: dict[str, Any] = {
         "quantity": part.quantity,
         "unit": part.unit,
         "fwhm": part.fwhm,
+        "edge": round(edge_of_zero(spectrum), 2),
         "line_shape": str(part.provenance.get("line_shape", "gaussian")),
         "wavenumber": [round(float(x), 3) for x in part.frequency],
         "intensity": digits(part.intensity),
@@ -145,15 +154,11 @@ def _curve(spectrum: Spectrum, top: float | None) -> dict[str, Any]:
     return record
 
 
-def _shown(spectrum: Spectrum, top: float | None) -> Spectrum:
-    """Without what lies above every mode, or above everything that can be seen."""
+def _shown(spectrum: Spectrum, top: float) -> Spectrum:
+    """Up to `top`; a Raman cross section, which diverges there, begins above zero."""
     first, last = float(spectrum.frequency[0]), float(spectrum.frequency[-1])
-    if top is None:
-        size = np.abs(spectrum.intensity)
-        seen = spectrum.frequency[size > _NOTHING * float(size.max(initial=0.0))]
-        top = float(seen[-1]) + _ABOVE / 2 if len(seen) else last
     low = max(first, 1.0 if "raman" in spectrum.quantity.lower() else 0.0)
-    return spectrum.cropped(low, max(min(top, last), low + 1.0)) if low < last else spectrum
+    return spectrum.cropped(low, min(top, last)) if low < min(top, last) else spectrum
 
 
 def _thinned(spectrum: Spectrum) -> Spectrum:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from painn_ase.errors import DataError
-from painn_ase.plotting.curves import caption, common_range, curve_label, edge_of_zero
+from painn_ase.plotting.curves import caption, common_range, curve_label
 from painn_ase.plotting.spectra import (
     Direction,
     new_figure,
@@ -23,6 +23,7 @@ from painn_ase.plotting.spectra import (
     plot_transmittance,
 )
 from painn_ase.spectra import Spectrum
+from painn_ase.spectra.shown import edge_of_zero
 
 __all__ = ["Panel", "draw_panels", "label_peaks"]
 

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from painn_ase.errors import DataError
-from painn_ase.plotting.curves import shown_range, smooth_curve
+from painn_ase.plotting.curves import smooth_curve
 from painn_ase.spectra import Spectrum, load_spectrum
 from painn_ase.spectra.foreign import as_absorbance
+from painn_ase.spectra.shown import shown_range
 
 __all__ = [
     "Direction",

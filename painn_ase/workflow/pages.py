@@ -136,15 +136,16 @@ def harmonic_result(
     )
 
 
-def series_result(name: str, curves: SeriesSpectra) -> PageResult:
-    """Spectra of a trajectory, for a page."""
+def series_result(name: str, curves: SeriesSpectra, summary: str = "") -> PageResult:
+    """Spectra of a trajectory, for a page; `summary` says what was understood of the file."""
     return PageResult(
         name=name,
         infrared=curves.infrared,
         raman=curves.raman,
         polarised=curves.polarised,
         depolarisation=curves.depolarisation,
-        methods="Spectra from the dipoles and polarizabilities along a given trajectory.",
+        methods="Spectra from the dipoles and polarizabilities along a given trajectory"
+        + (f": {summary}." if summary else "."),
         caveats=(
             "The error bars are statistical; what made the trajectory has errors of its own.",
         ),

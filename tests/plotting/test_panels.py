@@ -11,13 +11,14 @@ from scipy import fft
 
 from painn_ase.errors import DataError, PaiNNWarning
 from painn_ase.plotting import Panel, draw_panels, label_peaks, new_figure, plot_spectrum
-from painn_ase.plotting.curves import edge_of_zero, shown_range, smooth_curve
+from painn_ase.plotting.curves import smooth_curve
 from painn_ase.spectra import (
     HarmonicResult,
     Spectrum,
     harmonic_lines,
     infrared,
 )
+from painn_ase.spectra.shown import edge_of_zero, shown_range
 from painn_ase.spectra.windows import reciprocal_fs_to_invcm, taper
 from painn_ase.units import invcm_to_radians_per_fs
 

@@ -3,7 +3,6 @@
 function setTheme(theme) {
   state.theme = theme;
   document.documentElement.dataset.theme = theme;
-  $('theme').setAttribute('aria-pressed', theme === 'dark');
   $('theme-name').textContent = theme === 'dark' ? 'Light' : 'Dark';
   viewer?.set({ palette: PALETTES[theme] });
   drawRuns();

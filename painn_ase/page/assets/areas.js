@@ -1,11 +1,11 @@
 // Areas between two wavenumbers, with errors from the samples.
 
-/** Area of a shown curve and its standard error: from the samples, else the upper bound, else null. */
+/** Area of a shown curve, its standard error or null, and whether that is only an upper bound. */
 function areaOf(curve, low, high) {
   const value = integrate(curve.x, curve.y, low, high);
   const each = sampleAreas(curve, curve.result.curves[curve.name], low, high);
-  if (each) return [value, standardError(each)];
-  return [value, curve.error ? integrate(curve.x, curve.error, low, high) : null];
+  if (each) return [value, standardError(each), false];
+  return [value, curve.error ? integrate(curve.x, curve.error, low, high) : null, Boolean(curve.error)];
 }
 function sampleAreas({ x, gain }, { samples }, low, high) {
   return (
@@ -21,9 +21,10 @@ function sampleAreas({ x, gain }, { samples }, low, high) {
 }
 
 function areaText(panel, curve, low, high) {
-  const [area, error] = areaOf(curve, low, high);
+  const [area, error, bound] = areaOf(curve, low, high);
   const power = area >= 1e5 ? Math.floor(Math.log10(area)) : 0;
-  const text = withError(area / 10 ** power, error ? error / 10 ** power : 0);
+  const most = bound ? ' at most' : '';
+  const text = withError(area / 10 ** power, error ? error / 10 ** power : 0) + most;
   const lines = (sticksOf(curve) ?? []).filter(([v]) => v >= low && v <= high);
   const perHeight = curve.fwhm ? (curve.fwhm * state.factor) / curve.peak : 1;
   const harmonic =

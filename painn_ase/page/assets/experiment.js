@@ -12,7 +12,7 @@ const PLAIN = /[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?/g;
 const TOKEN = /([@A-Za-s%+-]?)((?:\d+\.?\d*|\.\d+)?(?:[eE][+-]\d{1,3})?)/y;
 const TO_INVCM = { '1/CM': 0, 'CM-1': 0, 'CM^-1': 0, MICROMETERS: 1e4, NANOMETERS: 1e7 };
 
-/** {title, kind, unit, x, y (absorbance-like, ascending x), notes} or an Error that says why not. */
+/** {title, kind or null, unit, x, y (absorbance-like, ascending x), notes} or an Error that says why not. */
 function readExperiment(text, name) {
   const found = /^\s*##/.test(text) ? readJcamp(text) : readTable(text, name);
   const order = found.x.map((_, k) => k).sort((a, b) => found.x[a] - found.x[b]);
@@ -177,7 +177,7 @@ function readTable(text, name) {
   const said = heads.join(' ');
   return {
     title: name,
-    kind: /raman/i.test(`${said} ${name}`) ? 'raman' : 'infrared',
+    kind: /raman/i.test(`${said} ${name}`) ? 'raman' : null,
     unit: /transmi|%\s*T\b/i.test(said) ? 'TRANSMITTANCE' : '',
     x,
     y,

@@ -125,7 +125,6 @@ function listenToModes() {
   if (!viewer) return;
   const sayPlay = () => {
     $('play').textContent = viewer.state.playing ? 'Pause' : 'Play';
-    $('play').setAttribute('aria-pressed', viewer.state.playing);
   };
   $('previous').addEventListener('click', () => stepMode(-1));
   $('next').addEventListener('click', () => stepMode(1));

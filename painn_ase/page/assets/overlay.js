@@ -19,9 +19,14 @@ function layOver(found) {
   draw();
 }
 
-async function take(file) {
+const LARGEST = 64e6; // bytes; larger files are no spectra
+
+/** Read a file; where it does not say what it is of, it is of the panel it was dropped on. */
+async function take(file, panel) {
   try {
-    layOver(readExperiment(await file.text(), file.name));
+    if (file.size > LARGEST) throw new Error('it is larger than 64 MB');
+    const found = readExperiment(await file.text(), file.name);
+    layOver({ ...found, kind: found.kind ?? panel ?? panels[0].name });
   } catch (error) {
     state.note = '';
     $('drop-note').textContent = `${file.name} cannot be used: ${error.message}.`;
@@ -95,7 +100,10 @@ function listenToOverlay() {
   addEventListener('drop', (event) => {
     event.preventDefault();
     $('dropping').hidden = true;
-    for (const file of event.dataTransfer.files) take(file);
+    const box = $('chart').getBoundingClientRect();
+    const inside = event.clientY > box.top && event.clientY < box.bottom;
+    const panel = inside ? panelAt(event.clientY - box.top)?.name : undefined;
+    for (const file of event.dataTransfer.files) take(file, panel);
   });
 }
 

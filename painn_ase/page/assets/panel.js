@@ -111,26 +111,23 @@ function drawPanel(root, panel, box, legend, last) {
   return { name: panel.name, top, bottom, y };
 }
 
-/** Indices of the points in a range, and one beyond at either end. */
-function within({ x }, [low, high]) {
+/** Indices of the points in a range, and one beyond at either end; none of what stands at zero. */
+function within({ x, edge = 0 }, [low, high]) {
   const found = [];
   for (let k = 0; k < x.length; k++) {
+    if (x[k] < edge) continue;
     const inside = x[k] >= low && x[k] <= high;
     if (inside || (x[k] < low && x[k + 1] >= low) || (x[k] > high && x[k - 1] <= high)) found.push(k);
   }
   return found;
 }
 
-/** Wavenumbers below it do not set heights: cross sections and errors diverge towards zero. */
-const edgeOfZero = ({ fwhm }, range) => (fwhm && range[1] > 6 * fwhm ? 2 * fwhm : 0);
-
-/** The height that the panel has to hold; what rises towards zero wavenumber does not count. */
+/** The height that the panel has to hold; what rises towards zero is the window's, and no band. */
 function highestShown(panel, range, options) {
   let peak = 1e-30;
   for (const curve of panel.curves) {
-    const edge = edgeOfZero(curve, range);
     for (const k of within(curve, range)) {
-      if (curve.x[k] < edge) continue;
+      if (curve.x[k] < curve.edge) continue;
       const above = curve.main && options.band && curve.error ? 2 * curve.error[k] : 0;
       peak = Math.max(peak, Math.min(curve.y[k] + above, 1.35 * curve.y[k]));
     }
@@ -239,7 +236,7 @@ function drawSticks(root, panel, { floor, bottom, perUnit, scale, range, palette
   const levels = options.levels && panel.levels ? inside(panel.levels) : [];
   // what diverges towards zero wavenumber may be cut, and must not make all others vanish
   const both = [...harmonic, ...levels];
-  const counted = both.filter(([v]) => v >= edgeOfZero(panel.main, range));
+  const counted = both.filter(([v]) => v >= panel.main.edge);
   const tallest = Math.max(1e-30, ...(counted.length ? counted : both).map(([, h]) => h));
   const longest = 0.92 * (bottom - floor);
   const divisor = panel.relative ? 1 : roundUp((tallest * perUnit) / longest);
@@ -274,7 +271,7 @@ function drawSticks(root, panel, { floor, bottom, perUnit, scale, range, palette
 /** Wavenumbers at the maxima of the main curve, the strongest first where room is short. */
 function drawMaxima(root, panel, curve, { top, inner, scale, range, palette, y }) {
   const taken = [];
-  const found = maxima(curve.x, curve.y, ...range).filter(([v]) => v > 2 * (curve.fwhm ?? 0));
+  const found = maxima(curve.x, curve.y, ...range).filter(([v]) => v > curve.edge);
   for (const [v, value] of found.slice(0, 24)) {
     const x = scale.to(v);
     if (taken.some((t) => Math.abs(t - x) < 30) || x < PLOT.left + 12 || x > PLOT.left + inner - 2) continue;
@@ -302,7 +299,13 @@ function drawMaxima(root, panel, curve, { top, inner, scale, range, palette, y }
 
 // -- legend ----------------------------------------------------------------------------------------
 
-const LETTER = 6.15;
+const measure = (() => {
+  const context = document.createElement('canvas').getContext('2d');
+  return (text, font) => {
+    context.font = `${font} ${FONT}`;
+    return context.measureText(text).width;
+  };
+})();
 
 /** Entries of a panel's legend in rows: beside the title while there is room, then below it. */
 function legendOf(panel, options, palette, width) {
@@ -312,10 +315,10 @@ function legendOf(panel, options, palette, width) {
   if (options.sticks && panel.sticks) entries.push(['stick', palette.sticks, 'harmonic']);
   if (options.levels && panel.levels) entries.push(['stick', palette.levels, 'anharmonic']);
   if (panel.experiment) entries.push(['dash', palette.experiment, panel.experiment.label]);
-  const long = (entry) => LETTER * (entry[2].length + (entry[0] === 'stick' ? 9 : 0)) + 42;
+  const long = ([kind, , text]) => measure(kind === 'stick' ? `${text}, relative` : text, '12px') + 42;
   const room = width - PLOT.left - PLOT.right;
   const rows = [[]];
-  let used = 8.5 * panel.title.length;
+  let used = measure(panel.title, '650 14px') + 16;
   for (const entry of entries) {
     if (used + long(entry) > room && (rows.length > 1 || used > 0)) {
       rows.push([]);

@@ -24,6 +24,7 @@ function openCurve(given) {
     error: given.error,
     samples,
     fwhm: given.fwhm,
+    edge: given.edge,
     unit: UNITS[given.unit] ?? { words: [given.quantity, given.unit], area: `${given.unit}·cm⁻¹` },
     peak: PEAK_OF_UNIT_LINE[given.line_shape] ?? PEAK_OF_UNIT_LINE.gaussian,
   };

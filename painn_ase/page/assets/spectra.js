@@ -75,6 +75,7 @@ function shownCurve(result, panel) {
   return {
     ...curve,
     x: Float64Array.from(curve.x, moved),
+    edge: moved(curve.edge),
     y: times(curve.y),
     error: curve.error && times(curve.error),
     gain,
