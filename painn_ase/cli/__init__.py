@@ -80,8 +80,7 @@ class LazyGroup(TyperGroup):
 
 app = typer.Typer(
     cls=LazyGroup,
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -105,6 +104,10 @@ def painn_ase(
     """PaiNN models in ASE, and IR and Raman spectra in absolute units from their dynamics."""
     if isinstance(ctx.obj, Settings):
         ctx.obj.debug = debug
+    if ctx.invoked_subcommand is None:
+        from painn_ase.cli.welcome import welcome
+
+        welcome()
 
 
 def main() -> None:

@@ -79,4 +79,4 @@ def convert_schnetpack(
     )
     save_model(potential, target)
     print_card(str(target), potential.spec)
-    typer.echo(f"\nwritten: {target}")
+    typer.echo(f"\nwritten: {target}; next: painn-ase info {target}")

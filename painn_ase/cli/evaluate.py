@@ -76,7 +76,7 @@ def evaluate(
         overwrite=overwrite,
         progress=lambda done: typer.echo(f"{done} frames", err=True),
     )
-    typer.echo(f"{n_frames} frames written to {output}")
+    typer.echo(f"{n_frames} frames written to {output}; next: painn-ase spectrum {output}")
     if extxyz is not None:
         export_extxyz(output, extxyz)
         typer.echo(f"and to {extxyz}")

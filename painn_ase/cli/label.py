@@ -67,5 +67,6 @@ def label(
         f"wrote {target}: {report.n_labelled} frames labelled now, {report.n_before} before, "
         f"{len(report.failures)} failed; {report.cpu_seconds:.1f} s of CPU time"
     )
+    typer.echo(f"next: painn-ase data {target}")
     if report.failures:
         raise typer.Exit(code=2)

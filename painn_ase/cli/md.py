@@ -153,3 +153,4 @@ def _finish(result: MDResult, output: Path) -> None:
     if result.signal is not None:
         typer.echo(f"stopped by a signal; `painn-ase md -o {output} --restart` goes on.", err=True)
         raise typer.Exit(128 + result.signal)
+    typer.echo(f"next: painn-ase plot {output}, or painn-ase spectrum {output} if it holds fluxes")

@@ -89,6 +89,11 @@ def train(
     for folder in folders:
         _print_errors(folder / "errors.json")
     typer.echo(f"wrote {result}")
+    model = result if result.is_file() else folders[0] / f"{settings.name}_0.safetensors"
+    typer.echo(
+        f"look at {folders[0]}/parity.png and learning_curve.png; next: painn-ase doctor {model} "
+        "STRUCTURE, then painn-ase spectrum"
+    )
 
 
 def _print_errors(path: Path) -> None:

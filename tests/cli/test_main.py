@@ -92,3 +92,29 @@ def test_a_letter_that_cannot_be_shown_becomes_its_ascii_part_or_a_question_mark
     shown = "3 Å⁻¹ · é λ".encode("ascii", "painn_ase.replace")
     assert shown == b"3 A^-1 * e ?"
     assert "3 Å · é λ".encode("cp1252", "painn_ase.replace").decode("cp1252") == "3 Å · é ?"
+
+
+def test_without_a_command_it_says_what_can_be_done_now() -> None:
+    done = run()
+    assert done.returncode == 0
+    for command in ("demo", "spectrum", "harmonic", "learn"):
+        assert f"painn-ase {command}" in done.stdout
+    named = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("  painn-ase")}
+    assert named <= set(COMMANDS)
+
+
+def test_a_shell_can_complete_commands() -> None:
+    environment = {
+        **os.environ,
+        "_PAINN_ASE_COMPLETE": "complete_bash",
+        "COMP_WORDS": "painn-ase spec",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "from painn_ase.cli import main; main()"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.stdout.split() == ["spectrum"]
