@@ -6,6 +6,7 @@ are explained in ``docs/report_page.md``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,12 +60,24 @@ def page_record(
     if not results:
         raise DataError("a page needs at least one result; none was given")
     top = max(map(_top, results))
-    return {
-        "schema": SCHEMA,
-        "made_by": f"painn_ase {__version__}",
-        "results": [_result(result, top) for result in results],
-        "experiments": [_experiment(name, spectrum) for name, spectrum in experiments],
-    }
+    record: dict[str, Any] = _finite(
+        {
+            "schema": SCHEMA,
+            "made_by": f"painn_ase {__version__}",
+            "results": [_result(result, top) for result in results],
+            "experiments": [_experiment(name, spectrum) for name, spectrum in experiments],
+        }
+    )
+    return record
+
+
+def _finite(value: Any) -> Any:
+    """A record in which NaN and infinity, of an exploded run or a foreign file, are None."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _result(result: PageResult, top: float) -> dict[str, Any]:
@@ -252,10 +265,11 @@ def _model(result: PageResult) -> dict[str, Any] | None:
     provenance = header.get("provenance")
     provenance = provenance if isinstance(provenance, dict) else {}
     split = provenance.get("split")
+    tested = split.get("test") if isinstance(split, dict) else None
     errors = provenance.get("errors")
     return {
         **{k: header.get(k) or "" for k in ("name", "description", "licence", "citation")},
-        "test_frames": split.get("test") if isinstance(split, dict) else None,
+        "test_frames": tested if isinstance(tested, int) else None,
         "errors": [
             {
                 "part": part,
@@ -267,9 +281,13 @@ def _model(result: PageResult) -> dict[str, Any] | None:
             for part, quantities in (errors.items() if isinstance(errors, dict) else ())
             if isinstance(quantities, dict)
             for name, found in quantities.items()
-            if isinstance(found, dict) and {"mae", "rmse"} <= found.keys()
+            if isinstance(found, dict) and _are_numbers(found.get("mae"), found.get("rmse"))
         ],
     }
+
+
+def _are_numbers(*values: object) -> bool:
+    return all(isinstance(v, int | float) and math.isfinite(v) for v in values)
 
 
 def _run(run: PageRun) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import pytest
 
 from painn_ase.models import bundled_models
 from painn_ase.spectra import HarmonicResult, Spectrum, depolarisation_ratio, load_spectrum
+from painn_ase.spectra.foreign import as_absorbance
 from painn_ase.spectra.jcamp import jcamp_text, parse_jcamp
 from painn_ase.workflow import folder_result, page_of_folders
 
@@ -270,10 +271,40 @@ def test_a_european_csv_is_read(page, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("heading", "column"),
+    [
+        ("wavelength (um),absorbance", lambda x: 1e4 / x),
+        ("wavelength / nm;T [%]", lambda x: 1e7 / x),
+        ("Wavenumber cm-1\tabsorbance", lambda x: x),
+        ("", lambda x: x),
+    ],
+)
+def test_tables_are_understood_as_load_spectrum_does(page, tmp_path, heading, column) -> None:
+    x = np.linspace(4000.0, 500.0, 200)
+    y = np.exp(-(((x - 1100.0) / 60.0) ** 2))
+    if "%" in heading:
+        y = 100.0 * 10.0**-y
+    mark = next((m for m in ",;\t" if m in heading), " ")
+    path = tmp_path / "measured.csv"
+    rows = [f"{a:.8g}{mark}{b:.8g}" for a, b in zip(column(x), y, strict=True)]
+    path.write_text("\n".join([heading, *rows] if heading else rows))
+    expected = as_absorbance(load_spectrum(path))
+    page.set_input_files("#file", str(path))
+    page.wait_for_selector("#plot path.experiment", state="attached")
+    low, high = map(int, re.findall(r"(\d+)–(\d+) cm⁻¹", page.text_content("#drop-note"))[0])
+    assert (low, high) == (500, 4000)
+    assert expected.frequency[0] == pytest.approx(500.0)
+    assert expected.frequency[int(np.argmax(expected.intensity))] == pytest.approx(1100, abs=20)
+    assert ("turned into absorbance" in page.text_content("#drop-note")) == ("%" in heading)
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("##TITLE=x\n##JCAMP-DX=4.24\n##XUNITS=SECONDS\n##END=", "SECONDS"),
         ("one, two\nthree, four\n", "0 points"),
+        ("\n".join(f"{2 + 0.5 * k} {k % 3}" for k in range(40)), "looks like wavelengths"),
+        ("\n".join(f"{600 + 50 * k} {100 - 80 * (k == 9)}" for k in range(40)), "point downwards"),
         ("##TITLE=<img src=x onerror=alert(1)>\n##END=", "##JCAMP-DX="),
     ],
 )

@@ -19,7 +19,7 @@ from painn_ase.calculator import PaiNNCalculator
 from painn_ase.cli import app
 from painn_ase.errors import DataError
 from painn_ase.models import bundled_models
-from painn_ase.page import Page, PageResult, page_record
+from painn_ase.page import Page, PageResult, PageRun, page_record
 from painn_ase.page.character import bonds_of, mode_characters
 from painn_ase.page.packing import packed
 from painn_ase.spectra import (
@@ -209,6 +209,28 @@ def test_every_part_but_one_may_be_missing() -> None:
         page_record([PageResult("nothing")])
     with pytest.raises(DataError, match="at least one result"):
         page_record([])
+
+
+def test_what_is_no_number_is_left_out() -> None:
+    """A run that exploded and a foreign model file must not take the page with them."""
+    curve = Spectrum(np.arange(10.0), np.zeros(10), unit="km/mol/cm^-1")
+    errors = {"test": {"forces": {"mae": float("nan"), "rmse": 1.0}, "energy": {"mae": "?"}}}
+    found = page_record(
+        [
+            PageResult(
+                "lost",
+                infrared=curve,
+                model={"name": "m", "provenance": {"errors": errors, "split": {"test": [1, 2]}}},
+                run=PageRun(2, 1.0, 0.5, 300.0, drift=float("nan"), seconds={"all": float("inf")}),
+            )
+        ]
+    )
+    (result,) = found["results"]
+    assert result["run"]["drift_meV_per_atom_ps"] is None
+    assert result["run"]["seconds"] == {"all": None}
+    assert result["model"]["errors"] == []
+    assert result["model"]["test_frames"] is None
+    assert "Energy conservation" in Page(found).html
 
 
 def test_folders_are_compared_under_names_that_tell_them_apart(folder: Path, tmp_path) -> None:

@@ -157,29 +157,87 @@ function readLine(line, where) {
   return [abscissa, values, difference !== null];
 }
 
+/** What the heading of an axis holds, the power of its numbers, the factor to cm⁻¹; first fit counts. */
+const AXES = [
+  [/cm|wave ?num|wellenzahl|raman shift|kayser/, 1, 1],
+  [/\bnm\b|nanomet/, -1, 1e7],
+  [/[µμ]m|\bum\b|micron|micromet/, -1, 1e4],
+  [/thz/, 1, 33.35640951981521],
+  [/\bmev\b/, 1, 8.065543937349212],
+  [/\bev\b/, 1, 8065.543937349212],
+];
+const HEADED =
+  'head the columns in the first line, e.g. wavenumber,absorbance or wavelength (um),transmittance';
+const FEW_ROWS = 16;
+
 /** Two columns of numbers; ';' or tab with decimal commas too. Lines that are no numbers are heads. */
 function readTable(text, name) {
-  const lines = text.split(/\r?\n/);
+  const lines = text.split(/\r\n|\r|\n/);
   const european = lines.some((l) => /\d,\d+\s*[;\t]/.test(l)) && !lines.some((l) => /\d\.\d/.test(l));
+  const between =
+    [/;/, /\t/, /,/].find((mark) => lines.some((l) => mark.test(l) && /^\s*[-+\d.]/.test(l))) ?? /\s+/;
+  const cellsOf = (line) =>
+    (european ? line.replace(/,/g, '.') : line)
+      .trim()
+      .split(between)
+      .map((c) => c.trim());
   const x = [];
   const y = [];
   const heads = [];
   for (const raw of lines) {
-    const cells = (european ? raw.replace(/,/g, '.').split(/[;\t]/) : raw.split(/[,;\t]|\s+/))
-      .map((c) => c.trim())
-      .filter(Boolean);
-    const row = cells.slice(0, 2).map(Number);
+    const cells = cellsOf(raw);
+    const row = cells.slice(0, 2).map((c) => (c === '' ? NaN : Number(c)));
     if (row.length === 2 && row.every(Number.isFinite)) {
       x.push(row[0]);
       y.push(row[1]);
     } else if (raw.trim()) heads.push(raw);
   }
-  const said = heads.join(' ');
+  const [axis = '', ordinate = ''] = heads.map(cellsOf).findLast((cells) => cells.length > 1) ?? [];
+  const said = `${heads.join(' ')} ${name}`;
   return {
     title: name,
-    kind: /raman/i.test(`${said} ${name}`) ? 'raman' : null,
-    unit: /transmi|%\s*T\b/i.test(said) ? 'TRANSMITTANCE' : '',
-    x,
+    kind: /raman/i.test(said) ? 'raman' : null,
+    unit: unitOf(ordinate || heads.join(' '), y),
+    x: wavenumbersOf(x, axis.toLowerCase()),
     y,
   };
+}
+
+/** The first column in cm⁻¹; a wavelength without a unit is a question. */
+function wavenumbersOf(x, axis) {
+  for (const [pattern, power, factor] of AXES)
+    if (pattern.test(axis)) {
+      if (power < 0 && x.some((v) => v <= 0)) throw new Error('a wavelength of zero or less');
+      return x.map((v) => factor * v ** power);
+    }
+  const [low, high] = [
+    x.reduce((a, b) => Math.min(a, b), Infinity),
+    x.reduce((a, b) => Math.max(a, b), -Infinity),
+  ];
+  const many = x.length >= FEW_ROWS;
+  if (/wave ?length|lambda|λ/.test(axis) || (many && low >= 1 && high <= 60))
+    throw new Error(
+      `the first column, ${low} to ${high}, looks like wavelengths, and nothing says in which unit: ${HEADED}`,
+    );
+  if (many && low > 0 && high > 14000)
+    throw new Error(
+      `the first column, ${low} to ${high}, goes beyond any vibration; wavelengths in nm? Then ${HEADED}`,
+    );
+  return x;
+}
+
+/** What the second column is; bands that point downwards without a word are a question. */
+function unitOf(heading, y) {
+  const lower = heading.toLowerCase();
+  if (/transmi|%\s*t\b|^t\s*[[(]?%/.test(lower))
+    return /%|percent/.test(lower) ? '% TRANSMITTANCE' : 'TRANSMITTANCE';
+  if (/absorptance/.test(lower)) return /%/.test(lower) ? '% ABSORPTANCE' : 'ABSORPTANCE';
+  if (/reflect/.test(lower)) return 'REFLECTANCE';
+  if (/absor|extin/.test(lower) || y.length < FEW_ROWS) return '';
+  const sorted = [...y].sort((a, b) => a - b);
+  const [low, middle, high] = [0, 0.5, 0.98].map((q) => sorted[Math.round(q * (y.length - 1))]);
+  const top = sorted[y.length - 1];
+  if (low >= -0.05 * top && high > 0 && high - middle < 0.25 * (high - low) && middle > 0.6 * high)
+    throw new Error(`the bands point downwards, as in transmittance, and nothing says so: ${HEADED}`);
+  return '';
 }

@@ -124,7 +124,7 @@ function within({ x, edge = 0 }, [low, high]) {
 
 /** The height that the panel has to hold; what rises towards zero is the window's, and no band. */
 function highestShown(panel, range, options) {
-  let peak = 1e-30;
+  let peak = 0;
   for (const curve of panel.curves) {
     for (const k of within(curve, range)) {
       if (curve.x[k] < curve.edge) continue;
@@ -134,7 +134,7 @@ function highestShown(panel, range, options) {
   }
   if (panel.experiment)
     for (const k of within(panel.experiment, range)) peak = Math.max(peak, panel.experiment.y[k]);
-  return peak;
+  return peak > 0 ? peak : 1; // a molecule that does not absorb has an axis, too
 }
 
 function drawFrame(root, panel, { top, bottom, floor, ceiling, inner, scale, range, palette }, last) {
