@@ -248,14 +248,28 @@ def _add_legend(ax: Axes, title: str, inside: int = _INSIDE) -> None:
 
 def _write_caption(figure: Figure, curves: Sequence[tuple[Spectrum, str]]) -> None:
     """One small line for each way in which curves were made, below all panels."""
+    told = [(caption(spectrum), name, spectrum.quantity) for spectrum, name in curves]
     named: dict[str, list[str]] = {}
-    for spectrum, name in curves:
-        if text := caption(spectrum):
-            named.setdefault(text, []).append(name)
-    lines = [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in named.items()]
-    if len(lines) == 1:
-        lines = list(named)
+    for text, name, quantity in (t for t in told if t[0]):
+        # panels of one run have one name and two quantities
+        alike = len({other for _, other, _ in told}) == 1 < len(told)
+        named.setdefault(text, []).append(quantity if alike else name)
+    shared = _shared(list(named))
+    lines = [shared] if shared else []
+    for text, names in named.items():
+        rest = "; ".join(part for part in text.split("; ") if part not in shared.split("; "))
+        if rest:
+            whose = "" if len(named) == 1 else f"{', '.join(dict.fromkeys(names))}: "
+            lines.append(f"{whose}{rest}")
     if lines:
         width = int(_LETTERS_AN_INCH * figure.get_figwidth())
         text = "\n".join(textwrap.fill(line, width) for line in lines)
         figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="#666666")
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """What several captions have in common, said once."""
+    if not texts:
+        return ""
+    parts = [text.split("; ") for text in texts]
+    return "; ".join(part for part in parts[0] if all(part in other for other in parts[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -261,3 +262,16 @@ def test_shifts_move_and_keep_areas() -> None:
     for wrong in (float("nan"), -1e5):
         with pytest.raises(DataError, match=r"shift"):
             spectrum.shifted(wrong)
+
+
+def test_what_panels_of_one_run_share_stands_once_in_the_caption() -> None:
+    """Infrared and Raman of the same segments: one source, one time step."""
+    facts = {"source": "run.h5", "input": "9 frames, Δt = 1 fs"}
+    ir = lines((800.0, 1.0), **facts)
+    scattered = replace(
+        raman((800.0, 1.0)), provenance={**FACTS, **facts, "jumps_unfolded": 3.0, "component": "vv"}
+    )
+    figure = draw_panels([Panel([(ir, "dynamics")]), Panel([(scattered, "dynamics")])])
+    text = " ".join(" ".join(t.get_text() for t in figure.texts).split())
+    assert text.count("run.h5; 9 frames, Δt = 1 fs") == 1
+    assert "Raman cross section: 3 jumps of the dipole unfolded" in text
