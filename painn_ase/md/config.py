@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from painn_ase.errors import SpecError
 from painn_ase.spec import from_dict, to_dict
@@ -147,6 +147,9 @@ class MDConfig:
     def __post_init__(self) -> None:
         _require(self.steps >= 0, "steps must not be negative", self.steps)
         _require(self.seed >= 0, "seed must not be negative", self.seed)
+        for name, allowed in _WORDS.items():
+            choice = f"{name} is one of {', '.join(allowed)}"
+            _require(getattr(self, name) in allowed, choice, getattr(self, name))
         for name in ("log_every", "save_every"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
         for name in (
@@ -185,6 +188,16 @@ class MDConfig:
         if self.rotation == "auto":
             return self.ensemble in ("nve", "bussi", "nose-hoover")
         return self.rotation == "remove"
+
+
+#: Settings that are one of some words.
+_WORDS: dict[str, tuple[str, ...]] = {
+    "ensemble": get_args(Ensemble),
+    "center_of_mass": ("fix", "free"),
+    "rotation": ("auto", "remove", "keep"),
+    "velocities": ("draw", "keep"),
+    "guard": ("warn", "stop", "off"),
+}
 
 
 def _require(condition: bool, rule: str, given: object) -> None:

@@ -395,3 +395,10 @@ def test_restart_of_a_crystal_keeps_the_pair_list_that_rounding_depends_on(tmp_p
     run_md(build(), config, trajectory=tmp_path / "parts.h5", observers=[StopAt(stop)])
     run_md(build(), config, trajectory=tmp_path / "parts.h5", restart=True)
     _equal_trajectories(tmp_path / "whole.h5", tmp_path / "parts.h5")
+
+
+@pytest.mark.parametrize("name", ["ensemble", "center_of_mass", "rotation", "velocities", "guard"])
+def test_words_that_mean_nothing_are_refused_with_those_that_do(name: str) -> None:
+    """`nose_hoover` was a raw KeyError once the run began."""
+    with pytest.raises(SpecError, match=rf"{name} is one of \w+.*; got 'nose_hoover'"):
+        MDConfig(steps=1, **{name: "nose_hoover"})
