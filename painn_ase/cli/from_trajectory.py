@@ -94,8 +94,8 @@ class Wishes:
         The density of states of the velocities instead.
     polarised : bool
         Raman in VV and VH geometry beside the unpolarised one.
-    jumps : {"check", "keep"}
-        What to do about jumps of dipole and polarizability.
+    jumps : {"check", "keep"} or None
+        What to do about jumps of dipole and polarizability; None for check.
     """
 
     laser: float | None = None
@@ -106,7 +106,7 @@ class Wishes:
     descending: bool = False
     power: bool = False
     polarised: bool = False
-    jumps: str = "check"
+    jumps: str | None = None
 
 
 def check_options(typed: Collection[str], of_structure: bool) -> None:
@@ -194,16 +194,7 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
     (drawn, made), advice = _with_advice(lambda: _spectra(series, wishes))
     if not drawn:
         raise DataError(f"{series.source} holds nothing a spectrum could be made of.")
-    if wishes.experiment is not None and "infrared" not in drawn:
-        raise DataError(
-            f"{series.source} holds no dipole, and {wishes.experiment} is laid over an infrared "
-            "spectrum: leave --experiment out."
-        )
-    if wishes.laser is not None and "raman" not in drawn:
-        raise DataError(
-            f"{series.source} holds no polarizability, so there is no Raman spectrum that a laser "
-            f"of {wishes.laser:g} nm could excite: leave --laser out."
-        )
+    _refuse_useless(series, wishes, drawn)
     folder.mkdir(parents=True, exist_ok=True)
     for name, found in drawn.items():
         save_spectrum(found, folder / f"{name}.csv")
@@ -225,6 +216,34 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
         _write_page(series, made, folder, wishes, advice)
         written.append("report.html")
     typer.echo(f"written: {folder}/ ({', '.join(written)})")
+
+
+def _refuse_useless(series: TimeSeries, wishes: Wishes, drawn: Collection[str]) -> None:
+    """Refuse wishes that mean nothing for what the file holds.
+
+    Raises
+    ------
+    DataError
+        Naming the option.
+    """
+    if "infrared" not in drawn:
+        for option, value in (("experiment", wishes.experiment), ("charge", wishes.charge)):
+            if value is not None:
+                raise DataError(
+                    f"{series.source} holds no dipole, and --{option} {value} is for an infrared "
+                    "spectrum: leave it out."
+                )
+    if wishes.laser is not None and "raman" not in drawn:
+        raise DataError(
+            f"{series.source} holds no polarizability, so there is no Raman spectrum that a laser "
+            f"of {wishes.laser:g} nm could excite: leave --laser out."
+        )
+    followed = [n for n in ("dipole", "polarizability") if getattr(series, f"{n}_flux") is None]
+    if wishes.jumps is not None and all(getattr(series, n) is None for n in followed):
+        raise DataError(
+            f"{series.source} holds fluxes, which spectra are made of and which know no jumps: "
+            "leave --jumps out."
+        )
 
 
 def _write_page(
@@ -251,7 +270,7 @@ def _spectra(series: TimeSeries, wishes: Wishes) -> tuple[dict[str, Any], Any]:
 
     if wishes.power:
         return {"power": power(series, resolution=wishes.resolution)}, None
-    asked: dict[str, Any] = {"resolution": wishes.resolution, "jumps": wishes.jumps}
+    asked: dict[str, Any] = {"resolution": wishes.resolution, "jumps": wishes.jumps or "check"}
     if wishes.laser is not None:
         asked["laser"] = wishes.laser
     made = all_spectra(series, **asked, charge=wishes.charge or 0.0)

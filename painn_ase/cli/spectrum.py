@@ -155,7 +155,7 @@ def spectrum(
         check_options(typed, of_structure=False)
         wishes = Wishes(
             typed.get("laser"), resolution, charge, typed.get("friction"), experiment, descending,
-            power, polarised, jumps,
+            power, polarised, typed.get("jumps"),
         )  # fmt: skip
         said = {
             "timestep": timestep,

@@ -216,3 +216,21 @@ def test_a_key_means_the_same_in_every_format(tmp_path: Path, name: str, key: st
             read_time_series(path, **said)
         return
     np.testing.assert_allclose(read_time_series(path, **said).dipole, DIPOLE, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("option", "value"), [("charge", "1"), ("experiment", "x.csv")])
+def test_what_is_for_infrared_alone_is_refused_without_a_dipole(
+    tmp_path: Path, tensors: Path, option: str, value: str
+) -> None:
+    said = ["spectrum", str(tensors), f"--{option}", value, "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, said)
+    assert result.exit_code != 0
+    assert f"holds no dipole, and --{option} {value}" in str(result.exception)
+
+
+def test_fluxes_know_no_jumps(tmp_path: Path) -> None:
+    path = _npz(tmp_path / "flux.npz", dipole_flux=DIPOLE, dipole_flux_unit="e*Angstrom/fs")
+    said = ["spectrum", str(path), "--jumps", "keep", "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, said)
+    assert "leave --jumps out" in str(result.exception)
+    assert CliRunner().invoke(app, [*said[:2], *said[4:]]).exit_code == 0
