@@ -96,9 +96,10 @@ def read_frames(
     Parameters
     ----------
     path : path
-        ``.extxyz``/``.xyz``, ``.traj`` and whatever else ASE reads; ``.db`` (ASE database, also
-        as SchNetPack writes it); ``.npz`` in the MD17/rMD17 style; HDF5: our trajectories, SPICE,
-        QM7-X, ANI, others with a key map; a folder of DeePMD-kit (needs dpdata).
+        ``.extxyz``/``.xyz``, also packed (``.gz``, ``.bz2``, ``.xz``), ``.traj`` and whatever else
+        ASE reads; ``.db`` (ASE database, also as SchNetPack writes it); ``.npz`` in the MD17/rMD17
+        style; HDF5: our trajectories, SPICE, QM7-X, ANI, others with a key map; a folder of
+        DeePMD-kit (needs dpdata).
     keys : KeysSpec
         Where the labels are, if not under their usual names.
     units : UnitsSpec
@@ -242,7 +243,9 @@ def _records(path: Path, keys: KeysSpec) -> Iterator[_Record]:
 
 def _ase_records(path: Path) -> Iterator[_Record]:
     """Frames of any format ASE reads; the values are info, arrays and calculator results."""
-    file_format = "extxyz" if path.suffix in (".xyz", ".extxyz") else None
+    packed = path.suffix in (".gz", ".bz2", ".xz")
+    suffix = Path(path.stem).suffix if packed else path.suffix
+    file_format = "extxyz" if suffix in (".xyz", ".extxyz") else None
     try:
         check_atom_counts(path)
         for atoms in iread(str(path), index=":", format=file_format):

@@ -13,7 +13,7 @@ from painn_ase.training import read_config
 from painn_ase.training.config import DataSpec, LossSpec, TrainConfig
 from painn_ase.training.splits import build_split, read_split, write_split
 
-RECIPES = sorted((Path(__file__).parents[2] / "model_recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "model_recipes").rglob("*.toml"))
 SHORT = 'name = "x"\n[data]\npath = "frames.extxyz"\n[data.units]\npolarizability = "Angstrom^3"\n'
 
 

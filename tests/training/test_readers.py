@@ -13,6 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from ase.db import connect
 from ase.units import Bohr, Debye, GPa, Hartree, kcal, kJ, mol
+from small_runs import make_springs, write_frames
 
 from painn_ase.errors import DataError
 from painn_ase.training import KeysSpec, UnitsSpec, read_frames
@@ -377,3 +378,18 @@ def test_hash_sees_labels_and_not_the_file(tmp_path: Path) -> None:
     assert frames_hash(first) != frames_hash(first[::-1])
     with pytest.raises(DataError):
         frames_hash([])
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+def test_packed_files_are_read_as_they_are(tmp_path: Path, suffix: str) -> None:
+    import bz2
+    import gzip
+    import lzma
+
+    plain = write_frames(tmp_path / "a.extxyz", make_springs(5, np.random.default_rng(0)))
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix]
+    packed = tmp_path / f"b.extxyz.{suffix}"
+    packed.write_bytes(pack(plain.read_bytes()))
+    for one, other in zip(read_frames(packed), read_frames(plain), strict=True):
+        assert one.energy == other.energy
+        np.testing.assert_array_equal(one.forces, other.forces)
