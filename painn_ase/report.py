@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import NDArray
 
 from painn_ase._version import __version__
+from painn_ase.md.identity import charge_of_run
+from painn_ase.page import Page, page_record
 from painn_ase.plotting import (
     Panel,
     draw_panels,
@@ -20,13 +23,33 @@ from painn_ase.plotting import (
 )
 from painn_ase.replacing import write_text
 from painn_ase.spec import to_dict
-from painn_ase.spectra import Spectrum, harmonic_lines, save_spectrum
+from painn_ase.spectra import HarmonicResult, Spectrum, harmonic_lines, save_spectrum
 from painn_ase.trajectory import TrajectoryReader
-from painn_ase.workflow import Outcome, outcome_page
-from painn_ase.workflow.pages import short_header
+from painn_ase.workflow import Outcome, SeriesSpectra, outcome_page
+from painn_ase.workflow.pages import harmonic_result, short_header
+from painn_ase.workflow.structures import save_structure
 from painn_ase.workflow.words import caveats, what_was_run
 
-__all__ = ["draw_run", "draw_spectra", "report_markdown", "write_outcome"]
+__all__ = [
+    "MODE_FILES",
+    "draw_run",
+    "draw_spectra",
+    "report_markdown",
+    "write_modes",
+    "write_outcome",
+]
+
+#: What :func:`write_modes` makes, beside the animations.
+MODE_FILES = (
+    "modes.json",
+    "modes.txt",
+    "relaxed.xyz",
+    "infrared.csv",
+    "raman.csv",
+    "spectra.png",
+    "summary.json",
+    "report.html",
+)
 
 _TITLES = {"infrared": "infrared", "raman": "Raman, unpolarised"}
 
@@ -307,3 +330,76 @@ def _caveats(outcome: Outcome) -> str:
     ]
     ended = (text if text.endswith(".") else f"{text}." for text in lines)
     return "## Read with care\n\n" + "\n".join(f"- {text}" for text in ended)
+
+
+# -- normal modes alone -------------------------------------------------------------------------
+
+
+def write_modes(
+    folder: Path,
+    atoms: Atoms,
+    result: HarmonicResult,
+    *,
+    fwhm: float,
+    temperature: float,
+    animate: bool,
+) -> list[Path]:
+    """Modes, structure, spectra, picture, page and animations into `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing; what is there is replaced.
+    atoms : ase.Atoms
+        The structure, with its calculator.
+    result : HarmonicResult
+        Its modes.
+    fwhm : float
+        Of the lines in the spectra, cm⁻¹.
+    temperature : float
+        Of the Raman cross section, K.
+    animate : bool
+        Each mode as a file too.
+
+    Returns
+    -------
+    list of Path
+        All that is in the folder now.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    result.save(folder / "modes.json")
+    (folder / "modes.txt").write_text(result.table(), encoding="utf-8")
+    save_structure(folder / "relaxed.xyz", atoms, charge_of_run(atoms, atoms.calc))
+    drawn = {}
+    if result.infrared is not None:
+        drawn["infrared"] = result.infrared_spectrum(fwhm)
+    if result.raman is not None:
+        drawn["raman"] = result.raman_spectrum(fwhm, temperature=temperature)
+    for name, spectrum in drawn.items():
+        save_spectrum(spectrum, folder / f"{name}.csv")
+    if drawn:
+        panels = [
+            Panel([(spectrum, name)], sticks=harmonic_lines(result, spectrum))
+            for name, spectrum in drawn.items()
+        ]
+        draw_panels(panels).savefig(folder / "spectra.png", dpi=150)
+    if len(result.frequencies):
+        _write_modes_page(
+            folder, atoms, result, SeriesSpectra(drawn.get("infrared"), drawn.get("raman"))
+        )
+    if animate:
+        for mode in range(len(result.frequencies)):
+            path = folder / f"mode_{mode + 1:02d}.xyz"
+            path.write_text(result.animation(mode), encoding="utf-8")
+    return sorted(folder.iterdir())
+
+
+def _write_modes_page(
+    folder: Path, atoms: Atoms, result: HarmonicResult, drawn: SeriesSpectra
+) -> None:
+    """The page, and what `painn-ase report` needs to make it again."""
+    formula = atoms.get_chemical_formula()
+    model = short_header(to_dict(atoms.calc.potential.spec))
+    summary = {"painn_ase": __version__, "formula": formula, "model": model}
+    write_text(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False))
+    Page(page_record([harmonic_result(formula, result, drawn, model)])).save(folder / "report.html")

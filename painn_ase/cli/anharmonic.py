@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from painn_ase.cli.harmonic import relax
 from painn_ase.cli.outputs import print_json, refuse_existing, refuse_unwritable
 from painn_ase.errors import DataError
 
@@ -75,6 +74,7 @@ def anharmonic(
     from painn_ase.cli.structures import read_structure
     from painn_ase.quartic import quartic_field
     from painn_ase.spectra import anharmonic as analyse
+    from painn_ase.workflow import relax
 
     if freeze and freeze_none:
         raise DataError("--freeze and --freeze-none contradict each other: give one of them.")

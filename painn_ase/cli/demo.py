@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,7 @@ import typer
 from painn_ase.cli.outputs import refuse_existing
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
-    from painn_ase.calculator import PaiNNCalculator
-    from painn_ase.workflow import SpectrumConfig
+    pass
 
 __all__ = ["demo"]
 
@@ -64,6 +60,7 @@ def _spectrum(
         RESULT_FILES,
         InterruptedWorkflowError,
         SpectrumConfig,
+        plan_replicas,
         run_spectrum,
         saved_settings,
     )
@@ -79,7 +76,9 @@ def _spectrum(
         )
     # The plan depends on the machine's speed, so a restart takes the one that was made.
     planned = saved_settings(out) if restart else {}
-    config = SpectrumConfig(**planned) if planned else plan(calculator, atoms, budget, seed)
+    config = (
+        SpectrumConfig(**planned) if planned else plan_replicas(calculator, atoms, budget, seed)
+    )
     narrator.say(
         f"{model}: {config.replicas} segments of {config.segment:g} ps at "
         f"{config.temperature:g} K into {out}/"
@@ -102,55 +101,6 @@ def _spectrum(
             f"(harmonic {band.harmonic:.1f})"
         )
     typer.echo(f"done: open {out / 'report.html'} (pictures: spectra.png, run.png)")
-
-
-def plan(calculator: PaiNNCalculator, atoms: Atoms, budget: float, seed: int) -> SpectrumConfig:
-    """As many replicas of 2 ps as fit into the budget on this machine, from a short trial."""
-    from painn_ase.workflow import SpectrumConfig
-
-    base = SpectrumConfig(seed=seed)
-    few, many = 8, 64
-    slow = _seconds_per_step(calculator, atoms, many, base)
-    quick = min(slow, _seconds_per_step(calculator, atoms, few, base))
-    each = max(1e-7, (slow - quick) / (many - few))
-    fixed = max(0.0, quick - few * each)
-    # One step of the Langevin run costs about what one replica does alone.
-    alone = fixed + each
-    left = 0.8 * budget - base.equilibration_steps * alone - base.segment_steps * fixed
-    affordable = int(left / (base.segment_steps * each + base.spacing_steps * alone))
-    return replace(base, replicas=max(8, min(128, affordable // 8 * 8)))
-
-
-def _seconds_per_step(
-    calculator: PaiNNCalculator, atoms: Atoms, n_replicas: int, config: SpectrumConfig
-) -> float:
-    """Wall time of one step of a batch, recording included; the quicker of two trials."""
-    import tempfile
-    import time
-
-    import numpy as np
-
-    from painn_ase.md.committee import driving
-    from painn_ase.md.replicas import ReplicaConfig, run_replicas
-    from painn_ase.md.velocities import draw_velocities
-
-    known = calculator.potential.properties
-    fluxes = tuple(q for q in ("dipole_flux", "polarizability_flux") if q in known)
-    rng = np.random.default_rng(config.seed)
-    starts = []
-    for _ in range(n_replicas):
-        copy = atoms.copy()
-        copy.set_velocities(draw_velocities(atoms.get_masses(), 100.0, rng))
-        starts.append(copy)
-    potential = driving(calculator.backends)
-    trial = ReplicaConfig(steps=4 * config.stride, record=fluxes, stride=config.stride)
-    seconds = []
-    with tempfile.TemporaryDirectory() as folder:
-        for k in range(3):  # the first warms up
-            begun = time.perf_counter()
-            run_replicas(potential, starts, trial, trajectory=Path(folder) / f"{k}.h5")
-            seconds.append(time.perf_counter() - begun)
-    return min(seconds[1:]) / trial.steps
 
 
 def _parts(out: Path, model: str) -> None:

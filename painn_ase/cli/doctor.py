@@ -104,8 +104,8 @@ def _calculator(name: str, charge: float | None) -> Calculator:
 def _modes(calculator: Calculator, atoms: Atoms) -> HarmonicResult:
     """Modes of `atoms`, which are relaxed in place."""
     from painn_ase.calculator import PaiNNCalculator
-    from painn_ase.cli.harmonic import relax
     from painn_ase.spectra import harmonic
+    from painn_ase.workflow import relax
 
     if isinstance(calculator, PaiNNCalculator):  # single precision does not relax far enough
         calculator = PaiNNCalculator(

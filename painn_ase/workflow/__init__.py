@@ -6,6 +6,7 @@ where they were. What a reader gets to see of the outcome is made in :mod:`painn
 
 from __future__ import annotations
 
+from painn_ase.workflow.modes import relax, thermochemistry
 from painn_ase.workflow.numbers import (
     SeriesSpectra,
     all_spectra,
@@ -14,6 +15,7 @@ from painn_ase.workflow.numbers import (
     polarised_raman,
 )
 from painn_ase.workflow.pages import folder_result, outcome_page, page_of_folders
+from painn_ase.workflow.planning import plan_replicas
 from painn_ase.workflow.records import (
     RESULT_FILES,
     Band,
@@ -39,7 +41,10 @@ __all__ = [
     "folder_result",
     "outcome_page",
     "page_of_folders",
+    "plan_replicas",
     "polarised_raman",
+    "relax",
     "run_spectrum",
     "saved_settings",
+    "thermochemistry",
 ]
