@@ -8,11 +8,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from demo import write_demo
 from tables import write_tables
 
 from painn_ase import __version__
 
-write_tables(Path(__file__).parent / "_generated")
+GENERATED = Path(__file__).parent / "_generated"
+write_tables(GENERATED)
+write_demo(GENERATED / "ethanol", GENERATED / "site")
 
 project = "painn_ase"
 author = "The painn_ase developers"
@@ -33,6 +36,7 @@ autodoc_typehints = "none"  # the docstrings say it, with shapes and units
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 html_theme = "furo"
+html_extra_path = ["_generated/site"]
 html_title = f"painn_ase {release}"
 
 

@@ -226,6 +226,7 @@ def spectrum(
     for text in outcome.advice:
         typer.secho(f"note: {text}", fg="yellow", err=True)
     typer.echo(f"written to {output}/: {', '.join(p.name for p in written)}")
+    typer.echo(f"open {output / 'report.html'} in a browser")
 
 
 def _check_is_no_model(source: str) -> None:

@@ -96,6 +96,19 @@ _ENTRIES = {
         "  doi     = {10.1103/PhysRevB.54.7830},\n"
         "}",
     ),
+    "anharmonic": (
+        "Anharmonic levels: Barone, J. Chem. Phys. 122, 014108 (2005)",
+        "@article{barone2005,\n"
+        "  author  = {Barone, Vincenzo},\n"
+        "  title   = {Anharmonic vibrational properties by a fully automated second-order "
+        "perturbative approach},\n"
+        "  journal = {J. Chem. Phys.},\n"
+        "  volume  = {122},\n"
+        "  pages   = {014108},\n"
+        "  year    = {2005},\n"
+        "  doi     = {10.1063/1.1824881},\n"
+        "}",
+    ),
     "rpmd": (
         "Ring-polymer dynamics: Craig & Manolopoulos, J. Chem. Phys. 121, 3368 (2004)",
         "@article{rpmd,\n"
@@ -141,6 +154,8 @@ def citations_of(result: PageResult) -> list[dict[str, str]]:
         keys.append("dynamics")
     if result.modes is not None:
         keys.append("harmonic")
+    if result.levels is not None:
+        keys.append("anharmonic")
     if result.run is not None and result.run.nuclei != "classical":
         keys.append(result.run.nuclei)
     found = [

@@ -34,6 +34,7 @@ SCRIPTS = (
     "app.js",
 )
 STYLES = ("layout.css", "parts.css")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 #: height of the frame in a notebook, pixels
 _FRAME = 860
 
@@ -86,6 +87,15 @@ def _formula(text: str) -> str:
     return re.sub(r"(\d+)", r"<sub>\1</sub>", html.escape(text, quote=False))
 
 
+def _short(value: float) -> str:
+    """Two significant digits, without a computer's exponent: 0.0042, 1.7 × 10⁻⁵."""
+    text = f"{value:.2g}"
+    if "e" not in text:
+        return text
+    mantissa, _, power = text.partition("e")
+    return f"{mantissa} × 10{str(int(power)).translate(_RAISED)}"
+
+
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
@@ -102,7 +112,7 @@ def _render(record: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["formula"] = _formula
+    environment.filters |= {"formula": _formula, "short": _short}
     return environment.get_template("page.html.j2").render(
         record=record,
         style="\n".join(map(_asset, STYLES)),

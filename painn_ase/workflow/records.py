@@ -268,14 +268,15 @@ class Outcome:
     folder: Path = Path()
     polarised: tuple[Spectrum, Spectrum] | None = None
 
-    def page(self) -> Page:
+    def page(self, experiment: str | Path | None = None) -> Page:
         """The outcome as an offline HTML page: curves, moving modes, what to trust.
 
-        ``outcome.page().save("report.html")``; a notebook shows it where it is the last value.
+        ``outcome.page().save("report.html")``; a notebook shows it where it is the last value. A
+        measured spectrum, JCAMP-DX or CSV, is laid over where one is named.
         """
         from painn_ase.workflow.pages import outcome_page  # which knows this record
 
-        return outcome_page(self)
+        return outcome_page(self, experiment)
 
     def _repr_html_(self) -> str:
         return self.page()._repr_html_()
