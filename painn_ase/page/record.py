@@ -35,6 +35,8 @@ _SAMPLES = 64
 _MOST_NUMBERS = 120_000
 #: atoms up to which displacements are kept to more than a hundredth
 _FINE_UP_TO = 100
+#: points of the run's curves are left out above about so many
+_RUN_POINTS = 400
 #: overtones and combinations weaker than this share of the strongest are left out
 _WEAKEST = 1e-3
 #: a curve ends this far above the highest mode, cm⁻¹, or else where nothing is seen any more
@@ -292,7 +294,9 @@ def _are_numbers(*values: object) -> bool:
 
 def _run(run: PageRun) -> dict[str, Any]:
     def optional(values: Array | None, significant: int) -> list[float] | None:
-        return None if values is None else digits(values, significant)
+        if values is None:
+            return None
+        return digits(values[:: max(1, len(values) // _RUN_POINTS)], significant)
 
     return {
         "time_ps": optional(run.time, 4),

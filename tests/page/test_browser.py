@@ -270,6 +270,20 @@ def test_a_european_csv_is_read(page, tmp_path: Path) -> None:
     assert "360 points" in page.text_content("#drop-note")
 
 
+def test_a_file_of_many_points_is_drawn_with_few(page, tmp_path: Path) -> None:
+    x = np.linspace(400.0, 4000.0, 150_000)
+    y = np.exp(-(((x - 1100.0) / 60.0) ** 2))
+    path = tmp_path / "fine.csv"
+    np.savetxt(path, np.column_stack([x, y]), "%.6g", ",", header="cm-1,absorbance", comments="")
+    page.set_input_files("#file", str(path))
+    page.wait_for_selector("#plot path.experiment", state="attached")
+    assert len(page.get_attribute("#plot path.experiment", "d")) < 400_000
+    with page.expect_download() as got:
+        page.click("#download summary")
+        page.click("[data-get='spectra-svg']")
+    assert b"experiment" in Path(got.value.path()).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("heading", "column"),
     [

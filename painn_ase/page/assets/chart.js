@@ -60,12 +60,12 @@ function horizontalScale([low, high], left, width, { descending, split }) {
   };
 }
 
-const at = ([x, y]) => `${x.toFixed(2)},${y.toFixed(2)}`;
+const pair = ([x, y]) => `${x.toFixed(2)},${y.toFixed(2)}`;
 
 /** A smooth curve through points of ascending x that nowhere overshoots (Fritsch–Carlson). */
 function smoothPath(points) {
   const n = points.length;
-  if (n < 3) return points.map((p, k) => `${k ? 'L' : 'M'}${at(p)}`).join('');
+  if (n < 3) return points.map((p, k) => `${k ? 'L' : 'M'}${pair(p)}`).join('');
   const slopes = [];
   for (let k = 0; k < n - 1; k++)
     slopes.push((points[k + 1][1] - points[k][1]) / (points[k + 1][0] - points[k][0] || 1e-9));
@@ -74,11 +74,11 @@ function smoothPath(points) {
     const [a, b] = [slopes[k - 1], slopes[k]];
     return a * b <= 0 ? 0 : (2 * a * b) / (a + b);
   });
-  let path = `M${at(points[0])}`;
+  let path = `M${pair(points[0])}`;
   for (let k = 0; k < n - 1; k++) {
     const [p, q] = [points[k], points[k + 1]];
     const h = (q[0] - p[0]) / 3;
-    path += `C${at([p[0] + h, p[1] + h * tangent[k]])} ${at([q[0] - h, q[1] - h * tangent[k + 1]])} ${at(q)}`;
+    path += `C${pair([p[0] + h, p[1] + h * tangent[k]])} ${pair([q[0] - h, q[1] - h * tangent[k + 1]])} ${pair(q)}`;
   }
   return path;
 }
@@ -122,7 +122,7 @@ function drawTimeCurve(root, palette, { time, y, spread, target }) {
       ),
     );
   if (spread) {
-    const edge = (sign) => time.map((t, k) => at([X(t), Y(y[k] + sign * spread[k])]));
+    const edge = (sign) => time.map((t, k) => pair([X(t), Y(y[k] + sign * spread[k])]));
     root.append(
       svg('path', {
         d: `M${[...edge(1), ...edge(-1).reverse()].join('L')}Z`,
@@ -133,7 +133,7 @@ function drawTimeCurve(root, palette, { time, y, spread, target }) {
   }
   root.append(
     svg('path', {
-      d: `M${time.map((t, k) => at([X(t), Y(y[k])])).join('L')}`,
+      d: `M${time.map((t, k) => pair([X(t), Y(y[k])])).join('L')}`,
       fill: 'none',
       stroke: palette.infrared,
       'stroke-width': 1.3,

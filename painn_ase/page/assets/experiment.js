@@ -20,11 +20,12 @@ function readExperiment(text, name) {
   let y = order.map((k) => found.y[k]);
   [x, y] = [x.filter((v, k) => k === 0 || v > x[k - 1]), y.filter((_, k) => k === 0 || x[k] > x[k - 1])];
   if (x.length < 8) throw new Error(`only ${x.length} points`);
-  if (![...x, ...y].every(Number.isFinite)) throw new Error('a value is not a finite number');
+  if (!(x.every(Number.isFinite) && y.every(Number.isFinite)))
+    throw new Error('a value is not a finite number');
   const notes = [`${x.length} points, ${x[0].toFixed(0)}–${x[x.length - 1].toFixed(0)} cm⁻¹`];
   if (/REFLECT/i.test(found.unit))
     throw new Error('reflectance is no absorption; convert it in the program of the spectrometer');
-  const whole = /%/.test(found.unit) || Math.max(...y) > 2 ? 100 : 1;
+  const whole = /%/.test(found.unit) || largest(y) > 2 ? 100 : 1;
   if (/TRANSMIT|%\s*T\b/i.test(found.unit)) {
     y = y.map((v) => -Math.log10(Math.max(v / whole, 1e-4)));
     notes.push('transmittance turned into absorbance');
@@ -98,18 +99,15 @@ function readOrdinates(body, first, last, points, xFactor) {
   const values = [];
   let check = false;
   for (const [number, line] of body) {
-    let [abscissa, ordinates, difference] = readLine(line, `line ${number}`);
+    const [abscissa, given, difference] = readLine(line, `line ${number}`);
     const start = check ? values.length - 1 : values.length;
-    if (check) {
-      // difference form repeats the last ordinate at the head of the next line
-      if (!ordinates.length || Math.abs(ordinates[0] - values[values.length - 1]) > 1.5)
-        throw new Error(`line ${number}: the check ordinate does not match`);
-      ordinates = ordinates.slice(1);
-    }
+    // difference form repeats the last ordinate at the head of the next line
+    if (check && (!given.length || Math.abs(given[0] - values[values.length - 1]) > 1.5))
+      throw new Error(`line ${number}: the check ordinate does not match`);
     const expected = first + start * step;
     if (Math.abs(abscissa * xFactor - expected) > 1.5 * Math.abs(step) + 1e-3 * Math.abs(expected))
       throw new Error(`line ${number}: points are missing or too many`);
-    for (const v of ordinates) values.push(v);
+    for (const v of check ? given.slice(1) : given) values.push(v);
     check = difference;
   }
   return values;

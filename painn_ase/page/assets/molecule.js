@@ -180,7 +180,7 @@ function createMolecule(canvas, { onAtom, stillness }) {
 
   const context = canvas.getContext('2d');
   const onCanvas = canvasPainter(context);
-  function draw() {
+  function drawScene() {
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     if (!width) return;
@@ -199,7 +199,7 @@ function createMolecule(canvas, { onAtom, stillness }) {
     last = now;
     if (state.playing && state.displacement)
       state.phase = (state.phase + 2 * Math.PI * 0.9 * state.speed * passed) % (2 * Math.PI);
-    draw();
+    drawScene();
     if (state.playing && state.displacement) ask();
   }
   function ask() {

@@ -1,5 +1,8 @@
 // Arithmetic that knows no page: arrays in, numbers and text out.
 
+/** The largest of many numbers; spreading them into Math.max would overflow the stack. */
+const largest = (list, start = -Infinity) => list.reduce((a, b) => Math.max(a, b), start);
+
 /** Undo `packed` of Python: base64 of little-endian integers times a scale a row. */
 function unpack({ shape: [rows, width], scale, bytes, data }) {
   const raw = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));

@@ -61,7 +61,7 @@ function drawPanel(root, panel, box, legend, last) {
   const hanging = (options.sticks && panel.sticks) || (options.levels && panel.levels);
   const floor = hanging ? bottom - PLOT.strip : bottom;
   const main = panel.curves.find((c) => c.main);
-  const column = panel.transmittance ? -Math.log(0.1) / Math.max(1e-30, ...main.y) : 0;
+  const column = panel.transmittance ? -Math.log(0.1) / largest(main.y, 1e-30) : 0;
   const ceiling = panel.transmittance ? 105 : 1.1 * highestShown(panel, range, options);
   const perUnit = (floor - top) / ceiling;
   const y = (v) => floor - perUnit * (panel.transmittance ? 100 * Math.exp(-column * v) : v);
@@ -210,8 +210,22 @@ function pointsOf(list, values, { range, scale, y }) {
   return points.length > 1 && points[0][0] > points[points.length - 1][0] ? points.reverse() : points;
 }
 
+/** As many points as can be told apart: of each half pixel the lowest and the highest. */
+function thinned(points) {
+  if (points.length < 5000) return points;
+  const columns = new Map();
+  for (const point of points) {
+    const key = Math.round(2 * point[0]);
+    const [low, high] = columns.get(key) ?? [point, point];
+    columns.set(key, [point[1] < low[1] ? point : low, point[1] > high[1] ? point : high]);
+  }
+  return [...columns.values()].flatMap(([low, high]) =>
+    low === high ? [low] : low[0] < high[0] ? [low, high] : [high, low],
+  );
+}
+
 function drawLine(group, list, drawn, paint) {
-  const points = pointsOf(list, (k) => list.y[k], drawn);
+  const points = thinned(pointsOf(list, (k) => list.y[k], drawn));
   if (points.length)
     group.append(svg('path', { d: smoothPath(points), fill: 'none', 'stroke-linejoin': 'round', ...paint }));
 }
@@ -222,7 +236,7 @@ function drawBand(group, curve, drawn) {
   if (!upper.length) return;
   const back = lower
     .reverse()
-    .map((p) => `L${at(p)}`)
+    .map((p) => `L${pair(p)}`)
     .join('');
   group.append(
     svg('path', { d: `${smoothPath(upper)}${back}Z`, fill: curve.colour, opacity: 0.2, class: 'band' }),
@@ -242,7 +256,7 @@ function drawSticks(root, panel, { floor, bottom, perUnit, scale, range, palette
   const divisor = panel.relative ? 1 : roundUp((tallest * perUnit) / longest);
   legend.remark = panel.relative ? ', relative' : divisor > 1 ? ` ÷ ${divisor}` : '';
   const length = panel.relative ? longest / tallest : perUnit / divisor;
-  const draw = (list, kind, colour, wide) => {
+  const hangLines = (list, kind, colour, wide) => {
     const hang = svg('g', { class: kind });
     for (const [v, h, mode] of list) {
       const x = scale.to(v);
@@ -264,8 +278,8 @@ function drawSticks(root, panel, { floor, bottom, perUnit, scale, range, palette
     }
     root.append(hang);
   };
-  draw(harmonic, 'sticks', palette.sticks, 2);
-  draw(levels, 'levels', palette.levels, 1.6);
+  hangLines(harmonic, 'sticks', palette.sticks, 2);
+  hangLines(levels, 'levels', palette.levels, 1.6);
 }
 
 /** Wavenumbers at the maxima of the main curve, the strongest first where room is short. */
