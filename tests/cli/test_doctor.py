@@ -49,10 +49,10 @@ def test_any_calculator_is_named_by_module_and_factory_and_a_fault_is_exit_code_
 ) -> None:
     (tmp_path / "broken_emt.py").write_text(BROKEN)
     monkeypatch.chdir(tmp_path)
-    result = doctor("broken_emt:Broken", "CO", "--steps", "0")
+    result = doctor("broken_emt:Broken", "name:CO", "--steps", "0")
     assert result.exit_code == 1
     assert [line for line in result.output.splitlines() if "FAULT" in line and "dE/dr" in line]
-    assert doctor("ase.calculators.emt:EMT", "CO", "--steps", "0", "--all").exit_code == 0
+    assert doctor("ase.calculators.emt:EMT", "name:CO", "--steps", "0", "--all").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,6 @@ def test_what_is_no_calculator_is_refused_with_the_remedy(
 ) -> None:
     (tmp_path / "broken_emt.py").write_text(BROKEN)
     monkeypatch.chdir(tmp_path)
-    result = doctor(name, "CO")
+    result = doctor(name, "name:CO")
     assert isinstance(result.exception, SpecError)
     assert reason in str(result.exception)
