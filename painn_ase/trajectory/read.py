@@ -187,6 +187,12 @@ def read_raw(
         raw = add_topology(raw, options.topology)
     if options.charges is not None or _wants_charges(raw, quantities):
         raw = add_dipole_of_charges(raw, options.charges, options.cell)
+    elif useless := {"velocities", "charges"} & set(options.units) - set(quantities):
+        raise TrajectoryError(
+            f"a unit of {' and '.join(sorted(useless))} was given, but the spectra of {raw.source} "
+            f"are made of its {', '.join(n for n in SPECTRAL if n in raw.channels) or 'nothing'}. "
+            "Leave it out."
+        )
     return _with_structure(raw)
 
 

@@ -9,6 +9,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase.build import molecule
+from known_signal import TIMESTEP, nwchem_qmd
 from typer.testing import CliRunner
 
 from painn_ase.cli import app
@@ -234,3 +235,14 @@ def test_fluxes_know_no_jumps(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, said)
     assert "leave --jumps out" in str(result.exception)
     assert CliRunner().invoke(app, [*said[:2], *said[4:]]).exit_code == 0
+
+
+def test_a_unit_of_velocities_acts_only_where_they_are_used(tmp_path: Path) -> None:
+    path = nwchem_qmd(tmp_path)
+    said: dict[str, Any] = {"timestep": TIMESTEP, "units": {"velocities": "nm/ps"}}
+    with pytest.raises(TrajectoryError, match=r"unit of velocities was given, .* made of its dip"):
+        read_time_series(path, **said)
+    right = read_time_series(path, timestep=TIMESTEP, charges="O=-1,H=1")
+    other = read_time_series(path, charges="O=-1,H=1", **said)
+    np.testing.assert_allclose(other.dipole_flux, 0.01 * right.dipole_flux, rtol=1e-6)
+    assert any("velocities are taken in nm/ps" in note for note in other.notes)
