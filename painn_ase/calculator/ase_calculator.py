@@ -7,13 +7,12 @@ No physics in here. What it adds to ASE's base class is a cheap check of whether
 from __future__ import annotations
 
 import builtins
-import copy
 import inspect
 import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +26,11 @@ from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
+from painn_ase.calculator.members import Model, members_of, placed, potential_of
+from painn_ase.calculator.results import check_finite, to_ase, velocities_of
+from painn_ase.calculator.state import Snapshot, State, mass_bytes
 from painn_ase.devices import resolve_device, resolve_dtype
 from painn_ase.errors import (
-    GeometryError,
-    ModelFileError,
-    NonFiniteError,
     SpecError,
     UnsupportedPropertyError,
 )
@@ -42,18 +41,14 @@ from painn_ase.graph import (
     checked_masses,
     finite_charge,
     from_ase,
-    neighbor_pairs,
     total_charge,
 )
 from painn_ase.kernels import Backend, select_backend
-from painn_ase.models import load_model
-from painn_ase.nn.scatter import check_scatter_backend
-from painn_ase.potential import AtomisticPotential, Prediction, check_members, mean_and_spread
+from painn_ase.potential import AtomisticPotential, Prediction, check_members
 
-__all__ = ["PaiNNCalculator", "PropertyUnavailableError", "StaticPolarizability"]
+__all__ = ["PaiNNCalculator", "PropertyUnavailableError"]
 
 FloatArray = NDArray[np.float64]
-Model = str | Path | AtomisticPotential
 
 #: What comes with a quantity at no cost.
 _COMPANIONS: Mapping[str, tuple[str, ...]] = {
@@ -68,45 +63,6 @@ _FLUXES = ("dipole_flux", "polarizability_flux")
 
 class PropertyUnavailableError(UnsupportedPropertyError, PropertyNotImplementedError):
     """A property that model or structure cannot have, in the class that ASE's code expects."""
-
-
-class _State(NamedTuple):
-    """The structure the results belong to; compared by bytes, which is exact and cheap."""
-
-    positions: bytes
-    numbers: bytes
-    cell: bytes
-    pbc: bytes
-    masses: bytes
-    charge: float
-
-    def changes(self, other: _State) -> list[str]:
-        """Names of what differs, as in ASE's ``all_changes``, "masses" and "charge"."""
-        names = ("positions", "numbers", "cell", "pbc", "masses", "charge")
-        return [name for name in names if getattr(self, name) != getattr(other, name)]
-
-
-class _Snapshot(NamedTuple):
-    """What a copy of an ``Atoms`` is made from; taking it costs a fiftieth of making the copy."""
-
-    kind: type[Atoms]
-    arrays: dict[str, NDArray[Any]]
-    cell: FloatArray
-    pbc: NDArray[np.bool_]
-    info: dict[str, Any]
-    constraints: list[Any]
-
-    @classmethod
-    def of(cls, atoms: Atoms) -> _Snapshot:
-        arrays = {name: array.copy() for name, array in atoms.arrays.items()}
-        cell, pbc = atoms.cell.array.copy(), atoms.pbc.copy()
-        return cls(type(atoms), arrays, cell, pbc, dict(atoms.info), list(atoms.constraints))
-
-    def build(self) -> Atoms:
-        atoms = self.kind(cell=self.cell, pbc=self.pbc, info=self.info)
-        atoms.arrays = self.arrays
-        atoms.constraints = copy.deepcopy(self.constraints)
-        return atoms
 
 
 class PaiNNCalculator(Calculator):
@@ -176,15 +132,15 @@ class PaiNNCalculator(Calculator):
         backend: str = "auto",
     ) -> None:
         self._atoms: Atoms | None = None
-        self._snapshot: _Snapshot | None = None
+        self._snapshot: Snapshot | None = None
         self._charge: float | None = None
         super().__init__()  # type: ignore[no-untyped-call]
-        given = _as_list(model)
-        members = [_potential(m) for m in given]
+        given = members_of(model)
+        members = [potential_of(m) for m in given]
         check_members(members)
         self.device = resolve_device(device)
         self.dtype = members[0].dtype if dtype is None else resolve_dtype(dtype)
-        self.potentials = tuple(_placed(m, self.device, self.dtype, scatter) for m in members)
+        self.potentials = tuple(placed(m, self.device, self.dtype, scatter) for m in members)
         self.backends = tuple(select_backend(p, backend) for p in self.potentials)
         self.charge = charge
         self.skin = skin
@@ -194,7 +150,7 @@ class PaiNNCalculator(Calculator):
         self._graph_charge = 0.0
         self._graph_masses = b""
         self._pairs: NeighborPairs | None = None
-        self._state: _State | None = None
+        self._state: State | None = None
         self._lock = threading.RLock()
 
     @classmethod
@@ -326,7 +282,7 @@ class PaiNNCalculator(Calculator):
     @atoms.setter
     def atoms(self, atoms: Atoms | None) -> None:
         self._atoms = None
-        self._snapshot = None if atoms is None else _Snapshot.of(atoms)
+        self._snapshot = None if atoms is None else Snapshot.of(atoms)
 
     def reset(self) -> None:
         """Forget results and structure; the neighbour list decides for itself."""
@@ -428,14 +384,14 @@ class PaiNNCalculator(Calculator):
         """Charge the structure is evaluated with, e."""
         return total_charge(atoms, self._charge, self.potential.spec.total_charge)
 
-    def _look(self, atoms: Atoms) -> _State:
+    def _look(self, atoms: Atoms) -> State:
         arrays = atoms.arrays
-        return _State(
+        return State(
             arrays["positions"].tobytes(),
             arrays["numbers"].tobytes(),
             atoms.cell.array.tobytes(),
             atoms.pbc.tobytes(),
-            _mass_bytes(atoms),
+            mass_bytes(atoms),
             self.total_charge(atoms),
         )
 
@@ -448,7 +404,7 @@ class PaiNNCalculator(Calculator):
             return self._compute_lean(lean, atoms, wanted)
         moving = None
         if wanted & set(_FLUXES):
-            moving = _velocities(atoms, velocities, self.device)
+            moving = velocities_of(atoms, velocities, self.device)
         # The pair list and the graph on the device are shared by all threads. Derivatives need
         # autograd, also inside somebody's inference mode.
         with self._lock, torch.inference_mode(False):
@@ -476,7 +432,7 @@ class PaiNNCalculator(Calculator):
         if "stress" in wanted:
             results["stress"] = full_3x3_to_voigt_6_stress(answer["stress"][0])
         if not math.isfinite(total):
-            _check_finite(results, atoms)
+            check_finite(results, atoms)
         return results
 
     def _check_stress(self, pbc: NDArray[np.bool_]) -> None:
@@ -516,11 +472,11 @@ class PaiNNCalculator(Calculator):
             graph = from_ase(atoms, self.potential.cutoff, charge=charge, pairs=pairs)
             self._graph = graph.to(self.device)
             self._pairs, self._graph_charge = pairs, charge
-            self._graph_masses = _mass_bytes(atoms)
+            self._graph_masses = mass_bytes(atoms)
             return self._graph
         positions = torch.tensor(arrays["positions"], dtype=torch.float64)
         changes = {"positions": positions.to(self.device)}
-        if (masses := _mass_bytes(atoms)) != self._graph_masses:
+        if (masses := mass_bytes(atoms)) != self._graph_masses:
             changes["masses"] = torch.from_numpy(checked_masses(atoms)).to(self.device)
             self._graph_masses = masses
         if charge != self._graph_charge:
@@ -539,130 +495,7 @@ class PaiNNCalculator(Calculator):
         self._lock = threading.RLock()
 
 
-class StaticPolarizability:
-    """The polarizability of a PaiNN model in the shape that ASE's Raman classes ask for.
-
-    Parameters
-    ----------
-    calculator : PaiNNCalculator
-
-    Examples
-    --------
-    ``StaticRamanCalculator(atoms, StaticPolarizability(calc)).run()`` from
-    :mod:`ase.vibrations.raman`, then ``PlaczekStatic(atoms)`` from :mod:`ase.vibrations.placzek`.
-    """
-
-    def __init__(self, calculator: PaiNNCalculator) -> None:
-        self.calculator = calculator
-
-    def __call__(self, atoms: Atoms | None = None) -> StaticPolarizability | FloatArray:
-        """Polarizability (3, 3) in e²Å²/eV; without atoms itself, since ASE first makes an
-        instance of what it is given.
-        """
-        return self if atoms is None else self.calculator.get_polarizability(atoms)
-
-
-def _potential(model: Model) -> AtomisticPotential:
-    return model if isinstance(model, AtomisticPotential) else load_model(model)
-
-
-def _as_list(model: Model | Sequence[Model]) -> list[Model]:
-    """The members of a committee; a single model is a committee of one."""
-    if isinstance(model, str | Path | AtomisticPotential):
-        return [model]
-    members = list(model) if isinstance(model, Sequence) else [model]
-    for member in members:
-        if not isinstance(member, str | Path | AtomisticPotential):
-            raise ModelFileError(
-                f"a model is a path, the name of a bundled model, or an AtomisticPotential, or a "
-                f"list of these for a committee; got {type(member).__name__}. Load it first with "
-                "load_model(path)."
-            )
-    return members
-
-
-def _placed(
-    potential: AtomisticPotential, device: torch.device, dtype: torch.dtype, scatter: str | None
-) -> AtomisticPotential:
-    """`potential` itself if it is as asked, frozen; else a copy, so the user's stays untouched."""
-    backend = check_scatter_backend(scatter or potential.scatter_backend)
-    fits = potential.dtype == dtype and potential.device == device and not potential.training
-    fits = fits and potential.scatter_backend == backend
-    if fits and not any(p.requires_grad for p in potential.parameters()):
-        return potential
-    placed = copy.deepcopy(potential).to(device=device, dtype=dtype).use_scatter(backend)
-    return placed.eval().requires_grad_(False)
-
-
-def _mass_bytes(atoms: Atoms) -> bytes:
-    """The masses as bytes; empty for the standard ones, as nearly every step finds them."""
-    masses = atoms.arrays.get("masses")
-    return b"" if masses is None else masses.tobytes()
-
-
 def _ase_names(potential: AtomisticPotential) -> list[str]:
     """What ``get_property`` answers: everything but functions of the velocities."""
     names = [n for n in potential.properties if n not in _FLUXES]
     return [*names, "free_energy"] if "energy" in names else names
-
-
-def _velocities(atoms: Atoms, velocities: FloatArray | None, device: torch.device) -> torch.Tensor:
-    values = atoms.get_velocities() if velocities is None else np.asarray(velocities, dtype=float)
-    if values.shape != (len(atoms), 3) or not np.isfinite(values).all():
-        raise GeometryError(
-            f"velocities must be finite numbers of shape ({len(atoms)}, 3); got shape "
-            f"{values.shape}. Set them with atoms.set_velocities or pass velocities=…"
-        )
-    return torch.tensor(values, dtype=torch.float64, device=device)
-
-
-#: Quantities with one row per structure, which a calculator of one structure drops.
-_PER_SYSTEM = frozenset(
-    {"energy", "stress", "dipole", "dipole_flux", "polarizability", "polarizability_flux"}
-)
-
-
-def _squeeze(array: NDArray[Any], name: str) -> Any:
-    """`array` of a batch of one in ASE's shape: energies as float, stress in Voigt order."""
-    if name.removesuffix("_std") in _PER_SYSTEM:
-        array = array[0]
-    if name == "stress":
-        return full_3x3_to_voigt_6_stress(array)
-    return float(array) if array.ndim == 0 else array
-
-
-def to_ase(members: Sequence[Prediction], atoms: Atoms) -> dict[str, Any]:
-    """Results of one structure as float64 NumPy in ASE's shapes, mean and spread of the members.
-
-    Raises
-    ------
-    GeometryError, NonFiniteError
-        If a result is not a number.
-    """
-    mean, spread = mean_and_spread(members)
-    values = {**mean.present(), **spread}
-    results = {k: _squeeze(v.cpu().numpy(), k) for k, v in values.items()}
-    if "energy" in results:
-        results["free_energy"] = results["energy"]
-    _check_finite(results, atoms)
-    return results
-
-
-def _check_finite(results: Mapping[str, Any], atoms: Atoms) -> None:
-    for name, value in results.items():
-        if not np.isfinite(value).all():
-            raise _non_finite(name, atoms)
-
-
-def _non_finite(name: str, atoms: Atoms) -> Exception:
-    """The error for a result that is not a number: coincident atoms, or the model's own doing."""
-    try:
-        # Pairs kept since an earlier step were not looked at again; a new search is.
-        neighbor_pairs(atoms.positions, atoms.cell.array, atoms.pbc, cutoff=0.1)
-    except GeometryError as error:
-        return error
-    return NonFiniteError(
-        f"{name} came out NaN or infinite for {atoms.get_chemical_formula()}. The structure is "
-        "probably far outside what the model was trained on: look at it, and in a simulation go "
-        "back to an earlier frame and use a shorter time step."
-    )
