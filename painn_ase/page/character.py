@@ -31,6 +31,7 @@ _PLANAR = 0.25
 _STEP = 1e-4
 #: shares below this are not worth a word, and no mode has more than three
 _SMALLEST_SHARE, _MOST_NAMED = 0.08, 3
+_MOST_ATOMS = 300
 _WHOLE = "motion of whole molecules"
 
 
@@ -45,10 +46,15 @@ def bonds_of(symbols: tuple[str, ...], positions: Array) -> list[tuple[int, int]
 def mode_characters(
     modes: HarmonicResult, bonds: list[tuple[int, int]]
 ) -> list[list[tuple[str, float]]]:
-    """For each mode its leading motions and their shares of its potential energy, largest first."""
+    """For each mode its leading motions and their shares of its potential energy, largest first.
+
+    None are named of a periodic structure, whose bonds to its images are not known here, and of
+    structures of more than 300 atoms, where it would take minutes.
+    """
     n_modes, n = len(modes.frequencies), len(modes.masses)
-    if not n_modes:
-        return []
+    periodic = n_modes == 3 * n - 3 and not modes.n_held and n > 1
+    if periodic or n > _MOST_ATOMS or not n_modes:
+        return [[] for _ in range(n_modes)]
     names, slopes = _internal_coordinates(modes.symbols, modes.positions, bonds)
     if not names:
         return [[(_WHOLE, 1.0)] for _ in range(n_modes)]

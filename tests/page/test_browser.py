@@ -18,7 +18,14 @@ import numpy as np
 import pytest
 
 from painn_ase.models import bundled_models
-from painn_ase.spectra import HarmonicResult, Spectrum, depolarisation_ratio, load_spectrum
+from painn_ase.page import Page, PageResult, page_record
+from painn_ase.spectra import (
+    HarmonicResult,
+    Spectrum,
+    depolarisation_ratio,
+    harmonic_from_arrays,
+    load_spectrum,
+)
 from painn_ase.spectra.foreign import as_absorbance
 from painn_ase.spectra.jcamp import jcamp_text, parse_jcamp
 from painn_ase.workflow import folder_result, page_of_folders
@@ -491,6 +498,20 @@ def test_several_results_are_compared(opened, folder: Path, tmp_path: Path) -> N
         drag(page, 0.69, 0.80)
         said = page.locator("#integral dl").text_content()
         assert said.count("infrared, cold") == said.count("infrared, again") == 1
+
+
+def test_modes_of_a_crystal_move_without_a_word_on_them(opened, tmp_path: Path) -> None:
+    """Two atoms of a made-up crystal: three modes, bonds to images that the page does not know."""
+    spring = np.kron([[1.0, -1.0], [-1.0, 1.0]], np.diag([4.0, 5.0, 6.0]))
+    modes = harmonic_from_arrays(
+        [12.0, 28.0], [[0, 0, 0], [1, 1, 1.0]], spring, symbols=("C", "Si"), periodic=True
+    )
+    record = page_record([PageResult("silicon carbide", formula="CSi", modes=modes)])
+    assert record["results"][0]["modes"]["character"] == [[], [], []]
+    with opened(Page(record).save(tmp_path / "crystal.html")) as page:
+        assert page.text_content("#mode-title").startswith("Mode 3 ")
+        assert page.text_content("#shares li b") == "C1"
+        assert not page.locator("#spectra").is_visible()
 
 
 def test_spectra_alone_have_a_page_without_molecule(opened, folder: Path, tmp_path: Path) -> None:

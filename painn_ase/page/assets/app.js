@@ -10,6 +10,7 @@ function setTheme(theme) {
 }
 
 function prepareControls() {
+  $('spectra').hidden = !has.infrared && !has.raman; // modes alone, of a model without a dipole
   for (const part of all('[data-panel]')) part.hidden = !has[part.dataset.panel];
   for (const part of all('[data-needs]')) part.hidden = !has[part.dataset.needs];
   const choice = document.querySelector('[data-choice="component"]');

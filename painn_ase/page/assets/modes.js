@@ -32,7 +32,7 @@ function choose(k, { scroll = true } = {}) {
     fact('red. mass', of(modes.reduced_mass, 2), 'amu'),
   );
   const leading = order.slice(0, 3).map((a) => `${atomName(a)} ${(100 * shares[a]).toFixed(0)} %`);
-  const told = `Mode ${k + 1} at ${frequencyText(modes.frequency[k])}: ${characterText(modes.character[k])}; ${leading.join(', ')} of the kinetic energy`;
+  const told = `Mode ${k + 1} at ${frequencyText(modes.frequency[k])}: ${[characterText(modes.character[k]), leading.join(', ')].filter(Boolean).join('; ')} of the kinetic energy`;
   $('molecule').setAttribute('aria-label', `Ball-and-stick model of ${formula || active().name}. ${told}`);
   $('said').textContent = told;
   for (const row of rowsOf(state.active)) {
@@ -169,7 +169,7 @@ function listenToTable({ index, modes }) {
     const k = Number(row.dataset.mode);
     if (key === 'number') return k;
     if (key === 'anharmonic') return modes.anharmonic.frequency[k];
-    return key === 'character' ? modes.character[k][0][0] : (modes[key]?.[k] ?? 0);
+    return key === 'character' ? (modes.character[k][0]?.[0] ?? '') : (modes[key]?.[k] ?? 0);
   };
   for (const head of table.querySelectorAll('th'))
     head.querySelector('button').addEventListener('click', () => {

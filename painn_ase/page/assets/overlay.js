@@ -26,7 +26,7 @@ async function take(file, panel) {
   try {
     if (file.size > LARGEST) throw new Error('it is larger than 64 MB');
     const found = readExperiment(await file.text(), file.name);
-    layOver({ ...found, kind: found.kind ?? panel ?? panels[0].name });
+    layOver({ ...found, kind: found.kind ?? panel ?? panels[0]?.name });
   } catch (error) {
     state.note = '';
     $('drop-note').textContent = `${file.name} cannot be used: ${error.message}.`;

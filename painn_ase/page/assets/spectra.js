@@ -234,9 +234,11 @@ function drawCursor(region = state.region) {
     if (Number.isFinite(ratio)) $('read-ratio').textContent = minus(ratio.toFixed(2));
   }
   const near = nearestMode(v);
-  if (near !== null)
-    $('read-mode').textContent =
-      `${near + 1} at ${moved(frequencies()[near]).toFixed(0)}, ${active().modes.character[near][0][0]}`;
+  if (near !== null) {
+    const [leading] = active().modes.character[near];
+    const words = leading ? `, ${leading[0]}` : '';
+    $('read-mode').textContent = `${near + 1} at ${moved(frequencies()[near]).toFixed(0)}${words}`;
+  }
 }
 
 /** The mode closest to a wavenumber; null where there are none. */
