@@ -56,6 +56,8 @@ OF_A_RUN = frozenset(
         "device",
         "backend",
         "restart",
+        "shard",
+        "merge",
     ]
 )
 #: Those of a file that say nothing of the density of states of its velocities.

@@ -127,6 +127,14 @@ def spectrum(
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
     backend: str = typer.Option("auto", help="auto, or a name that `painn-ase info` lists."),
     restart: bool = typer.Option(False, "--restart", help="Go on with what is in the folder."),
+    shard: str | None = typer.Option(
+        None,
+        help="k/n: make only the k-th of n shares of the segments, or what is missing of it; each "
+        "on a machine of its own.",
+    ),
+    merge: bool = typer.Option(
+        False, "--merge", help="The spectrum of a folder whose shares are all finished."
+    ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:
     """IR and Raman in absolute units with error bars.
@@ -186,7 +194,10 @@ def spectrum(
     from painn_ase.spec import from_dict
     from painn_ase.workflow import (
         InterruptedWorkflowError,
+        Shard,
         SpectrumConfig,
+        merge_shards,
+        run_shard,
         run_spectrum,
         saved_settings,
     )
@@ -212,13 +223,28 @@ def spectrum(
         from painn_ase.spectra import load_spectrum
 
         load_spectrum(experiment)  # complains now, not hours later
+    _refuse_mixed(shard, merge, restart, overwrite)
     atoms = read_structure(structure)
     calculator = PaiNNCalculator(source, device=device, charge=charge, backend=backend)
+    narrator, relax = TerminalNarrator(), False if no_relax else None
     try:
-        outcome = run_spectrum(
-            calculator, atoms, config, output, restart=restart, narrator=TerminalNarrator(),
-            relax=False if no_relax else None, overwrite=overwrite,
-        )  # fmt: skip
+        if shard is not None:
+            share = Shard.parse(shard)
+            made = run_shard(
+                calculator, atoms, config, output, share, narrator=narrator, relax=relax
+            )
+            typer.echo(
+                f"written to {made}/; when all {share.of} are, the same command with --merge "
+                "instead of --shard gives the spectrum"
+            )
+            return
+        if merge:
+            outcome = merge_shards(calculator, atoms, output, narrator=narrator)
+        else:
+            outcome = run_spectrum(
+                calculator, atoms, config, output, restart=restart, narrator=narrator,
+                relax=relax, overwrite=overwrite,
+            )  # fmt: skip
     except InterruptedWorkflowError as stop:
         typer.echo(f"painn-ase: {stop}", err=True)
         raise typer.Exit(128 + stop.signal) from stop
@@ -227,6 +253,15 @@ def spectrum(
         typer.secho(f"note: {text}", fg="yellow", err=True)
     typer.echo(f"written to {output}/: {', '.join(p.name for p in written)}")
     typer.echo(f"open {output / 'report.html'} in a browser")
+
+
+def _refuse_mixed(shard: str | None, merge: bool, restart: bool, overwrite: bool) -> None:
+    """A share goes on by itself, and merging takes what there is."""
+    if (shard is not None) + merge + restart + overwrite > 1 and (shard is not None or merge):
+        raise DataError(
+            "--shard and --merge go with neither --restart nor --overwrite, nor with each other: a "
+            "share goes on where it was, and a finished one is not made again."
+        )
 
 
 def _check_is_no_model(source: str) -> None:

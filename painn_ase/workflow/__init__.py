@@ -25,6 +25,7 @@ from painn_ase.workflow.records import (
     SpectrumConfig,
     saved_settings,
 )
+from painn_ase.workflow.shards import Shard, ensemble, merge_shards, run_shard
 from painn_ase.workflow.stages import run_spectrum
 
 __all__ = [
@@ -34,16 +35,20 @@ __all__ = [
     "Narrator",
     "Outcome",
     "SeriesSpectra",
+    "Shard",
     "SpectrumConfig",
     "all_spectra",
     "compare_bands",
     "compute_spectra",
+    "ensemble",
     "folder_result",
+    "merge_shards",
     "outcome_page",
     "page_of_folders",
     "plan_replicas",
     "polarised_raman",
     "relax",
+    "run_shard",
     "run_spectrum",
     "saved_settings",
     "thermochemistry",

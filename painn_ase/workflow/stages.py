@@ -6,6 +6,7 @@ import time as clock
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ from painn_ase.workflow.structures import save_structure
 __all__ = ["run_spectrum"]
 
 
-class _Silent:
+class Silent:
     def say(self, text: str) -> None:
         """Nothing."""
 
@@ -103,35 +104,20 @@ def run_spectrum(
         When the folder holds a run of another structure, charge or model, or with other settings;
         and when `relax` contradicts how it was begun.
     """
-    folder, narrator = Path(folder), narrator or _Silent()
-    spec = calculator.potential.spec
-    quantities = _recorded_fluxes(calculator)
-    held_coordinates(atoms)  # replicas would refuse other constraints, and hours later
-    start = atoms.copy()
-    start.calc = calculator
-    identity = RunIdentity.of(start, calculator)
-    begun = Beginning(identity, atoms.get_positions(), relax is not False)
-    relaxes = prepare_folder(
-        folder, config, begun, restart=restart, overwrite=overwrite, asked=relax
-    )
-    seconds: dict[str, float] = {}
+    folder, narrator = Path(folder), narrator or Silent()
     advice: list[str] = []
     with _collected(advice):
-        with _timed(seconds, "relaxation"):
-            _relax(start, config, folder, narrator, relaxes)
-        with _timed(seconds, "normal modes"):
-            modes = _normal_modes(start, calculator, folder, narrator)
-        with _timed(seconds, "thermostat"):
-            thermostat = _sample(start, config, folder, narrator)
-        n_beads = _n_beads(start, calculator, config, modes, folder, narrator)
-        with _timed(seconds, "segments"):
-            segments = _segments(calculator, config, n_beads, quantities, folder, narrator)
-        with _timed(seconds, "spectra"):
+        made = make_segments(
+            calculator, atoms, config, folder, range(config.replicas), restart=restart,
+            narrator=narrator, relax=relax, overwrite=overwrite,
+        )  # fmt: skip
+        modes, segments = made.modes, made.segments
+        with _timed(made.seconds, "spectra"):
             temperature = config.temperature  # of the distribution that the beads are drawn from
             if config.nuclei == "classical":
                 temperature = segments.temperature
                 _advise_on_temperature(temperature, config.temperature)
-            series = series_of_segments(folder / "segments.h5", config, start, temperature)
+            series = series_of_segments(folder / "segments.h5", config, made.start, temperature)
             found = all_spectra(
                 series,
                 laser=config.laser,
@@ -140,22 +126,80 @@ def run_spectrum(
             )
     return Outcome(
         config=config,
-        formula=start.get_chemical_formula(),
-        model=to_dict(spec),
+        formula=made.start.get_chemical_formula(),
+        model=to_dict(calculator.potential.spec),
         modes=modes,
         infrared=found.infrared,
         raman=found.raman,
         depolarisation=found.depolarisation,
         bands=compare_bands(found.infrared, modes),
-        thermostat=thermostat,
+        thermostat=made.thermostat,
         segments=segments,
         temperature=temperature,
-        n_beads=n_beads,
+        n_beads=made.n_beads,
         advice=tuple(dict.fromkeys(advice)),
-        seconds=seconds,
+        seconds=made.seconds,
         folder=folder,
         polarised=found.polarised,
     )
+
+
+@dataclass(frozen=True)
+class MadeSegments:
+    """What the stages before the spectra leave.
+
+    Attributes
+    ----------
+    start : ase.Atoms
+        Relaxed.
+    modes : HarmonicResult or None
+    thermostat : MDResult
+    n_beads : int
+    segments : ReplicaResult
+    seconds : dict of str to float
+        Wall time of each stage.
+    """
+
+    start: Atoms
+    modes: HarmonicResult | None
+    thermostat: MDResult
+    n_beads: int
+    segments: ReplicaResult
+    seconds: dict[str, float]
+
+
+def make_segments(
+    calculator: PaiNNCalculator,
+    atoms: Atoms,
+    config: SpectrumConfig,
+    folder: Path,
+    replicas: range,
+    *,
+    restart: bool,
+    narrator: Narrator,
+    relax: bool | None,
+    overwrite: bool,
+) -> MadeSegments:
+    """The stages before the spectra, for some of the replicas; see :func:`run_spectrum`."""
+    quantities = _recorded_fluxes(calculator)
+    held_coordinates(atoms)  # replicas would refuse other constraints, and hours later
+    start = atoms.copy()
+    start.calc = calculator
+    begun = Beginning(RunIdentity.of(start, calculator), atoms.get_positions(), relax is not False)
+    relaxes = prepare_folder(
+        folder, config, begun, restart=restart, overwrite=overwrite, asked=relax
+    )
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "relaxation"):
+        _relax(start, config, folder, narrator, relaxes)
+    with _timed(seconds, "normal modes"):
+        modes = _normal_modes(start, calculator, folder, narrator)
+    with _timed(seconds, "thermostat"):
+        thermostat = _sample(start, config, folder, narrator, replicas.stop)
+    n_beads = _n_beads(start, calculator, config, modes, folder, narrator)
+    with _timed(seconds, "segments"):
+        segments = _segments(calculator, config, n_beads, quantities, folder, narrator, replicas)
+    return MadeSegments(start, modes, thermostat, n_beads, segments, seconds)
 
 
 def _recorded_fluxes(calculator: PaiNNCalculator) -> tuple[str, ...]:
@@ -240,11 +284,13 @@ class _Ticker:
         self._tick(frame.step, f"{frame.temperature:.0f} K")
 
 
-def _sample(atoms: Atoms, config: SpectrumConfig, folder: Path, narrator: Narrator) -> MDResult:
-    """A Langevin run whose frames are the starts of the segments."""
+def _sample(
+    atoms: Atoms, config: SpectrumConfig, folder: Path, narrator: Narrator, n_starts: int
+) -> MDResult:
+    """A Langevin run whose frames are the starts of the segments, up to the last one wanted."""
     spacing = config.spacing_steps
     md = MDConfig(
-        steps=config.equilibration_steps + (config.replicas - 1) * spacing,
+        steps=config.equilibration_steps + (n_starts - 1) * spacing,
         ensemble="langevin",
         timestep=config.timestep,
         temperature=config.temperature,
@@ -308,9 +354,10 @@ def _segments(
     quantities: tuple[str, ...],
     folder: Path,
     narrator: Narrator,
+    replicas: range,
 ) -> ReplicaResult:
     """Segments of all replicas with their fluxes, by the dynamics of their nuclei."""
-    starts = _starts(folder / "thermostat.h5", config)
+    starts = _starts(folder / "thermostat.h5", config, replicas)
     path, beads = folder / "segments.h5", None
     if config.nuclei != "classical":
         state = folder / "beads.state.npz"
@@ -334,7 +381,7 @@ def _segments(
     )
     md = segments_of_nuclei(md, config, n_beads)
     label = "NVE" if config.nuclei == "classical" else config.nuclei.upper()
-    with narrator.bar(f"{config.replicas} {label} segments", md.steps) as tick:
+    with narrator.bar(f"{len(replicas)} {label} segments", md.steps) as tick:
         result = run_replicas(
             driving(calculator.backends),
             starts,
@@ -361,10 +408,10 @@ def _advise_on_temperature(measured: float, target: float) -> None:
         )
 
 
-def _starts(path: Path, config: SpectrumConfig) -> Sequence[Atoms]:
+def _starts(path: Path, config: SpectrumConfig, replicas: range) -> Sequence[Atoms]:
     first = config.equilibration_steps // config.spacing_steps
     with TrajectoryReader(path) as reader:
-        return [reader.atoms(first + k) for k in range(config.replicas)]
+        return [reader.atoms(first + k) for k in replicas]
 
 
 def _go_on(signal: int | None, folder: Path) -> None:
