@@ -218,6 +218,8 @@ def _write(series: TimeSeries, folder: Path, wishes: Wishes) -> None:
         _write_page(series, made, folder, wishes, advice)
         written.append("report.html")
     typer.echo(f"written: {folder}/ ({', '.join(written)})")
+    if made is not None:
+        typer.echo(f"open {folder / 'report.html'} in a browser")
 
 
 def _refuse_useless(series: TimeSeries, wishes: Wishes, drawn: Collection[str]) -> None:

@@ -90,3 +90,5 @@ def harmonic(
             output, atoms, result, fwhm=fwhm, temperature=temperature, animate=animate
         )
         typer.echo(f"\nwritten: {output}/ ({', '.join(p.name for p in files)})")
+        if output / "report.html" in files:
+            typer.echo(f"open {output / 'report.html'} in a browser to see the modes move")

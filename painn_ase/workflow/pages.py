@@ -122,7 +122,7 @@ def harmonic_result(
         formula=Atoms(modes.symbols).get_chemical_formula() if "X" not in modes.symbols else "",
         infrared=curves.infrared,
         raman=curves.raman,
-        polarised=curves.polarised,
+        polarised=curves.polarised or _polarised_lines(modes, curves.raman),
         modes=modes,
         model=model,
         methods="Harmonic frequencies of the relaxed structure; infrared intensities and Raman "
@@ -134,6 +134,30 @@ def harmonic_result(
             "The modes are those of one conformer.",
         ),
     )
+
+
+def _polarised_lines(
+    modes: HarmonicResult, raman: Spectrum | None
+) -> tuple[Spectrum, Spectrum] | None:
+    """The broadened lines of an unpolarised spectrum in VV and VH geometry, on its grid."""
+    if raman is None or raman.fwhm is None or modes.raman is None:
+        return None
+    told = raman.provenance
+    temperature, laser = told.get("temperature_K"), told.get("laser_invcm")
+    if not isinstance(temperature, int | float) or not isinstance(laser, int | float):
+        return None
+    vv, vh = (
+        modes.raman_spectrum(
+            raman.fwhm,
+            temperature=temperature,
+            laser_wavenumber=laser,
+            component=component,
+            shape=str(told.get("line_shape", "lorentzian")),
+            frequency=raman.frequency,
+        )
+        for component in ("vv", "vh")
+    )
+    return vv, vh
 
 
 def series_result(name: str, curves: SeriesSpectra, summary: str = "") -> PageResult:

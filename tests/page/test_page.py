@@ -255,6 +255,11 @@ def test_harmonic_writes_a_page_and_report_writes_it_again(tmp_path: Path) -> No
     assert first["conditions"]["harmonic"]
     assert first["model"]["name"] == "water"
     assert len(first["modes"]["lines"]["infrared"]) == 3
+    table = load_spectrum(out / "raman.csv")
+    total = np.add(*(first["curves"][k]["intensity"] for k in ("vv", "vh")))
+    x = first["curves"]["vv"]["wavenumber"]
+    expected = np.interp(x, table.frequency, table.intensity)
+    np.testing.assert_allclose(total, expected, rtol=2e-3, atol=1e-6 * expected.max())
     (out / "report.html").unlink()
     assert CliRunner().invoke(app, ["report", str(out)]).exit_code == 0
     again = embedded(out / "report.html")["results"][0]
