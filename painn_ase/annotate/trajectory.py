@@ -17,7 +17,7 @@ from painn_ase.annotate.clock import FrameClock
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import TrajectoryError, UnsupportedPropertyError
 from painn_ase.evaluation import evaluate
-from painn_ase.md.runner import describe_calculator
+from painn_ase.md.calculators import describe_calculator
 from painn_ase.trajectory import (
     CHANNELS,
     System,

@@ -7,8 +7,9 @@ from painn_ase.md.identity import fingerprint
 from painn_ase.md.observers import Frame, LogLines, Observer, ProgressBar, Response
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.md.ring_averages import QuantumAverages, quantum_averages
-from painn_ase.md.runner import MDResult, StopSignals, run_md
+from painn_ase.md.runner import MDResult, run_md
 from painn_ase.md.saved import SavedRun, load_structure
+from painn_ase.md.stop_signals import StopSignals
 
 __all__ = [
     "Frame",

@@ -22,10 +22,10 @@ from painn_ase.md.monitor import Drift, worst_atom
 from painn_ase.md.replica_records import FLUXES, RESPONSES, ReplicaConfig, ReplicaResult
 from painn_ase.md.replica_starts import Starts
 from painn_ase.md.run_files import RunFiles, check_same_settings
-from painn_ase.md.runner import StopSignals
 from painn_ase.md.state import RunState
 from painn_ase.md.stepper import BatchState, Copies, Stepper, VelocityVerlet
 from painn_ase.md.stepper_ring import RingPolymer, Thermostat
+from painn_ase.md.stop_signals import StopSignals
 from painn_ase.spec import from_dict, to_dict
 from painn_ase.trajectory import System, constraint_records
 

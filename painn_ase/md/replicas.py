@@ -27,7 +27,7 @@ from painn_ase.md.replica_records import ReplicaConfig, ReplicaResult
 from painn_ase.md.replica_run import ReplicaRun
 from painn_ase.md.replica_starts import Starts
 from painn_ase.md.run_files import RunFiles
-from painn_ase.md.runner import StopSignals
+from painn_ase.md.stop_signals import StopSignals
 
 __all__ = ["BatchedPotential", "ReplicaBatch", "ReplicaConfig", "ReplicaResult", "run_replicas"]
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import signal
-import threading
 import time as clock
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import ase.io
@@ -23,6 +19,7 @@ from numpy.typing import NDArray
 
 from painn_ase._version import __version__
 from painn_ase.errors import GeometryError, PaiNNError, TrajectoryError, UnstableRunError
+from painn_ase.md.calculators import describe_calculator
 from painn_ase.md.config import CHANGEABLE, MDConfig
 from painn_ase.md.constraints import check_constraints, convergence_error, is_only_center
 from painn_ase.md.guard import ExtrapolationGuard
@@ -33,6 +30,7 @@ from painn_ase.md.observers import Frame, Observer, Recorder, Response
 from painn_ase.md.run_files import RunFiles, check_same_settings
 from painn_ase.md.saved import saved_constraints
 from painn_ase.md.state import RunState
+from painn_ase.md.stop_signals import StopSignals
 from painn_ase.md.velocities import (
     count_degrees_of_freedom,
     draw_velocities,
@@ -45,7 +43,7 @@ from painn_ase.trajectory import (
     constraints_of,
 )
 
-__all__ = ["MDResult", "StopSignals", "run_md"]
+__all__ = ["MDResult", "run_md"]
 
 #: Steps between the copies kept in memory to go back to when a run explodes.
 _SNAPSHOT_EVERY = 10
@@ -87,38 +85,6 @@ class MDResult:
     steps_per_second: float
     trajectory: Path | None
     state: Path | None
-
-
-class StopSignals:
-    """Notes SIGINT and SIGTERM instead of dying of them; use it in a ``with`` statement.
-
-    A second SIGINT interrupts at once. Outside the main thread, where Python cannot catch signals,
-    it does nothing.
-
-    Attributes
-    ----------
-    received : int or None
-        The first signal that came.
-    """
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = number
 
 
 def run_md(
@@ -490,21 +456,6 @@ class _Run:
         )
 
 
-def describe_calculator(calculator: Any) -> dict[str, Any]:
-    """What a trajectory says of the calculator: its class and, of a model, the header."""
-    record: dict[str, Any] = {"class": type(calculator).__name__}
-    potential = getattr(calculator, "potential", None)
-    if potential is not None and hasattr(potential, "spec"):
-        from painn_ase.spec import to_dict
-
-        record["model"] = to_dict(potential.spec)
-        record["dtype"] = str(getattr(calculator, "dtype", ""))
-        record["device"] = str(getattr(calculator, "device", ""))
-    elif getattr(calculator, "parameters", None):
-        record["parameters"] = json.loads(json.dumps(dict(calculator.parameters), default=_plain))
-    return record
-
-
 def _write_frame(path: Path, atoms: Atoms, charge: float | None) -> None:
     """What a new run would need of the broken frame: isotopes and charge, too."""
     frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
@@ -517,7 +468,3 @@ def _write_frame(path: Path, atoms: Atoms, charge: float | None) -> None:
         ase.io.write(path, frame, format="extxyz")
     except OSError:
         return  # the explosion is the news; a frame that cannot be written is not
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
