@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.ase_frames import time_of_frame
+from painn_ase.trajectory.keys import find_key
 from painn_ase.trajectory.raw import RawSeries
 from painn_ase.trajectory.time_axis import read_time_axis
 
@@ -57,8 +58,15 @@ class FrameClock:
         known = [t for t in given if t is not None]
         first = not self._done
         if len(known) < len(given) or (first and len(known) < 2):
+            key = find_key("time", frames[0].info, {})
+            unit = (
+                f" Its times ({key!r}) have no unit: say it (--unit time=ps, `units={{'time': "
+                "'ps'}` in Python). Or give"
+                if key is not None and given[0] is None
+                else " Give"
+            )
             raise TrajectoryError(
-                f"{self._source} does not say how far apart its frames are. Give the time between "
+                f"{self._source} does not say how far apart its frames are.{unit} the time between "
                 "frames in fs (`timestep=`, or --timestep)."
             )
         begin = self._done - len(self._times)
