@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from painn_ase.annotate.checks import check_velocities, refuse_strangers
 from painn_ase.annotate.clock import FrameClock
 from painn_ase.calculator import PaiNNCalculator
-from painn_ase.errors import TrajectoryError, UnsupportedPropertyError
+from painn_ase.errors import PaiNNWarning, TrajectoryError, UnsupportedPropertyError
 from painn_ase.evaluation import evaluate
 from painn_ase.md.calculators import describe_calculator
 from painn_ase.trajectory import (
@@ -27,6 +28,7 @@ from painn_ase.trajectory import (
 )
 from painn_ase.trajectory.formats import identify
 from painn_ase.trajectory.frames import HDF5_SUFFIXES
+from painn_ase.trajectory.h5md_series import TYPES_REMEDY
 
 __all__ = ["annotate_trajectory"]
 
@@ -97,7 +99,7 @@ def annotate_trajectory(
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
         raise TrajectoryError(f"{target} is the source itself; name another file.")
-    run, temperatures = _of_our_run(source)
+    run, temperatures = _of_our_run(source, topology)
     blocks = _blocks(iterate_frames(source, units=units, topology=topology))
     first = next(blocks)
     moving = first[0].has("momenta")
@@ -157,7 +159,9 @@ def _started(clock: FrameClock, frames: Sequence[Atoms]) -> float:
     return clock.spacing
 
 
-def _of_our_run(source: Path) -> tuple[dict[str, Any], NDArray[np.float64] | None]:
+def _of_our_run(
+    source: Path, topology: str | Path | None
+) -> tuple[dict[str, Any], NDArray[np.float64] | None]:
     """What an H5MD file says of its run: settings, and the temperatures of its frames, K.
 
     Raises
@@ -169,8 +173,15 @@ def _of_our_run(source: Path) -> tuple[dict[str, Any], NDArray[np.float64] | Non
         return {}, None
     if identify(source) is not None:
         return {}, None
-    with TrajectoryReader(source) as reader:
+    with TrajectoryReader(source, topology=topology) as reader:
         system = reader.system
+        if reader.may_be_types:
+            formula = Atoms(numbers=system.numbers).get_chemical_formula()
+            warnings.warn(
+                f"{source}: its species are taken for elements ({formula}); {TYPES_REMEDY}",
+                PaiNNWarning,
+                stacklevel=3,
+            )
         run = {k: v for k, v in reader.provenance.items() if k in ("config", "replicas")}
         temperatures = None
         if {"positions", "temperature"} <= set(reader.names):

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from painn_ase.elements import SYMBOLS
 from painn_ase.errors import TrajectoryError
 from painn_ase.trajectory.raw import Fact, RawChannel, RawSeries
 from painn_ase.trajectory.reader import TrajectoryReader
 from painn_ase.trajectory.series import SPECTRAL
 
-__all__ = ["raw_of_h5md"]
+__all__ = ["TYPES_REMEDY", "raw_of_h5md"]
+
+#: What to do where species are no atomic numbers.
+TYPES_REMEDY = "where they are types, name the elements with --topology (`topology=` in Python)"
 
 _NOT_ALONG_FRAMES = ("cell", "temperature")
 
@@ -49,6 +53,9 @@ def raw_of_h5md(
             for n in names
             if n not in kept
         )
+        if reader.may_be_types:
+            kinds = ", ".join(SYMBOLS[z] for z in np.unique(reader.system.numbers))
+            notes = (*notes, f"the file's species are taken for elements ({kinds}), {TYPES_REMEDY}")
         times, unit = reader.clock(kept[0])
         replicas = reader.system.n_replicas is not None
         channels = {}

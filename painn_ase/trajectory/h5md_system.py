@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError
@@ -29,8 +30,11 @@ def read_system(
     path: Path,
     unit_of_cell: Callable[[h5py.Dataset], str | None],
     topology: Path | None = None,
-) -> tuple[System, NDArray[np.float64] | None]:
-    """The system of an H5MD file, and the cell whose unit nobody says, vectors as rows.
+) -> tuple[System, NDArray[np.float64] | None, bool]:
+    """The system of an H5MD file, and what is not sure of it.
+
+    That is the cell whose unit nobody says, vectors as rows, and whether elements are the species
+    of another program, which may be its types.
 
     Parameters
     ----------
@@ -41,15 +45,15 @@ def read_system(
     unit_of_cell : callable
         The unit of the dataset of the cell's edges.
     topology : Path, optional
-        File with the elements, where this one has none.
+        File with the elements, where this one is not ours and has none, or types.
 
     Raises
     ------
     TrajectoryError
         For what is missing, or cannot be.
     """
-    numbers, known_masses = _species(group, path, topology)
     record = group_at(file, "parameters/painn_ase")
+    numbers, known_masses, loose = _species(group, path, topology if record is None else None)
     copies = None
     if record is not None and (claimed := attribute(record, "n_replicas")) is not None:
         copies = int(claimed)
@@ -83,25 +87,42 @@ def read_system(
         charge=_read_charge(record),
         constraints=_read_constraints(record),
     )
-    return system, unscaled
+    return system, unscaled, loose and record is None
 
 
 def _species(
     group: h5py.Group, path: Path, topology: Path | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Atomic numbers and masses in amu."""
-    if "species" not in group:
-        if topology is not None:
-            return elements_of_topology(topology)
+) -> tuple[NDArray[np.int64], NDArray[np.float64], bool]:
+    """Atomic numbers, masses in amu, and whether these are species that may be mere types.
+
+    H5MD leaves open what a species is: elements by name, atomic numbers, or an engine's types.
+    """
+    if topology is not None:
+        return *elements_of_topology(topology), False
+    along = group_at(group, "species")  # of a file that has them for every frame
+    if along is None and "species" not in group:
         raise TrajectoryError(
             f"{path}: '{group.name}/species' is missing, so the elements are unknown. Name a file "
             "that has them (--topology, `topology=` in Python)."
         )
-    species = np.atleast_1d(whole_of(dataset_at(group, "species")))
-    if species.ndim != 1 or not len(species) or not np.isin(species, range(1, 119)).all():
-        raise TrajectoryError(f"{path}: species are not atomic numbers 1..118.")
+    if along is None:
+        dataset = dataset_at(group, "species")
+        species = np.atleast_1d(whole_of(dataset))
+    else:
+        dataset = dataset_at(along, "value")
+        species = np.atleast_1d(dataset[0]) if len(dataset) else np.zeros(0)
+    names = h5py.check_enum_dtype(dataset.dtype)
+    elements = {v: atomic_numbers[n] for n, v in (names or {}).items() if n in atomic_numbers}
+    if names and set(np.unique(species)) <= set(elements):
+        species = np.array([elements[value] for value in species.tolist()])
+    elif species.ndim != 1 or not len(species) or not np.isin(species, range(1, 119)).all():
+        raise TrajectoryError(
+            f"{path}: species are not atomic numbers 1..118. Where they are types, name a file "
+            "that has the elements (--topology, `topology=` in Python)."
+        )
     numbers = species.astype(np.int64)
-    return numbers, np.asarray(Atoms(numbers=numbers).get_masses(), dtype=np.float64)
+    masses = np.asarray(Atoms(numbers=numbers).get_masses(), dtype=np.float64)
+    return numbers, masses, not names
 
 
 def _cell(

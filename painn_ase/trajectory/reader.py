@@ -76,6 +76,8 @@ class TrajectoryReader:
         Elements, masses, cell.
     unscaled_cell : ndarray [3, 3] or None
         The cell as stored, where nobody says its unit; the system's is zero then.
+    may_be_types : bool
+        Whether the elements are the species of another program's file, which H5MD does not define.
     provenance : dict
         How the run was made, as far as the file says.
 
@@ -90,7 +92,7 @@ class TrajectoryReader:
         Quantity → place of its element in the file, ``{"dipole": "observables/mu"}``, or its name
         among the observables. The usual names of dipoles and polarizabilities are found.
     topology : str or Path, optional
-        File with the elements, for files that have none (MDAnalysis's).
+        File with the elements, for other programs' files that have none, or types.
 
     Raises
     ------
@@ -121,7 +123,7 @@ class TrajectoryReader:
                         f"{self.path} is an HDF5 file but not H5MD: the group 'h5md' is missing."
                     )
                 self._particles = particle_group(self._file)
-                self.system, self.unscaled_cell = read_system(
+                self.system, self.unscaled_cell, self.may_be_types = read_system(
                     self._file,
                     self._particles,
                     self.path,
@@ -223,7 +225,9 @@ class TrajectoryReader:
             block = element.value[slice(*slice(start, stop, stride).indices(len(element.steps)))]
             frames = np.asarray(block, dtype=np.float64)
             copies = self.system.n_replicas
-            if copies is not None:
+            if name == "cell" and frames.shape[1:] == (3,):
+                frames = frames[:, :, None] * np.eye(3)
+            elif copies is not None:
                 frames = frames.reshape(len(frames), copies, *self._frame_shape(element.channel))
             factor = self._factor(element) if ase_units else 1.0
             return frames * factor if factor != 1.0 else frames
@@ -425,8 +429,8 @@ class TrajectoryReader:
         n_atoms, copies = len(self.system.numbers), self.system.n_replicas
         frame = self._frame_shape(channel)
         size = int(np.prod(frame)) * (copies or 1)
-        if channel.name == "cell" and value.shape[1:] == (3,):
-            raise TrajectoryError(f"{self.path}: changing edges given as lengths are not read.")
+        if channel.name == "cell" and value.shape[1:] == (3,):  # lengths of a cuboid
+            size = 3
         if value.ndim < 1 or int(np.prod(value.shape[1:])) != size:
             raise TrajectoryError(
                 f"{self.path}: {channel.path} has frames of shape {value.shape[1:]}, expected "

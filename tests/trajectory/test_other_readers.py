@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import ase.io
 import ase.units
+import h5py
 import numpy as np
 import pytest
 from ase import Atoms
@@ -165,3 +167,72 @@ def test_a_key_names_a_place_in_an_h5md_file(tmp_path: Path) -> None:
         read_time_series(path, keys={"time": "t"}, **said)
     with TrajectoryReader(path, keys={"dipole": "atoms/p_total"}) as reader:
         assert reader.observables == ("atoms/p_total",)
+
+
+def _of_an_engine(path: Path, species: object, moving: bool) -> Path:
+    """As engines write H5MD: a cuboid box at every step, types or names of elements."""
+    with h5py.File(path, "w") as file:
+        file.create_group("h5md").attrs["version"] = [1, 1]
+        group = file.create_group("particles/all")
+        box = group.create_group("box")
+        box.attrs["boundary"], box.attrs["dimension"] = ["periodic"] * 3, 3
+        elements = {
+            "box/edges": 9.0 + 0.01 * np.arange(40)[:, None] * [1.0, 0.0, -1.0],
+            "position": WATER,
+        }
+        if moving:
+            elements["species"] = np.tile(np.asarray(species), (40, 1))
+        else:
+            group["species"] = species
+        for name, values in elements.items():
+            element = group.create_group(name)
+            element["step"], element["time"] = np.arange(40), 0.5 * np.arange(40)
+            element["value"] = values
+            element["time"].attrs["unit"] = "fs"
+            if name != "species":
+                element["value"].attrs["unit"] = "Angstrom"
+        dipole = file.create_group("observables/dipole")
+        dipole["step"], dipole["time"], dipole["value"] = (
+            np.arange(40),
+            np.arange(40) * 0.5,
+            DIPOLES,
+        )
+        dipole["value"].attrs["unit"], dipole["time"].attrs["unit"] = "Debye", "fs"
+    return path
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_types_of_an_engine_are_not_taken_for_elements_without_a_word(
+    tmp_path: Path, moving: bool
+) -> None:
+    """Types 2 1 1 of water would be helium and hydrogen."""
+    path = _of_an_engine(tmp_path / "run.h5", np.array([2, 1, 1]), moving)
+    series = read_time_series(path, molecule=True)
+    assert any(re.search(r"taken for elements \(H, He\).*--topology", n) for n in series.notes)
+    pytest.importorskip("MDAnalysis")
+    topology = tmp_path / "water.pdb"
+    ase.io.write(topology, molecule("H2O"))
+    series = read_time_series(path, molecule=True, topology=topology)
+    assert series.numbers.tolist() == [8, 1, 1]
+    assert not any("taken for elements" in note for note in series.notes)
+    np.testing.assert_allclose(series.dipole, 0.2081943 * DIPOLES, rtol=1e-6)
+    frames = list(iterate_frames(path, topology=topology))
+    assert frames[0].get_chemical_formula() == "H2O"
+    assert frames[20].get_masses()[0] == pytest.approx(15.999)
+
+
+def test_elements_by_name_and_cuboid_boxes_are_read(tmp_path: Path) -> None:
+    named = h5py.enum_dtype({"O": 7, "H": 3}, basetype="i4")
+    path = _of_an_engine(tmp_path / "run.h5", np.array([7, 3, 3], dtype=named), moving=False)
+    frames = list(iterate_frames(path))
+    assert frames[0].get_chemical_formula() == "H2O"
+    np.testing.assert_allclose(frames[20].cell, np.diag([9.2, 9.0, 8.8]))
+    with TrajectoryReader(path) as reader:
+        assert not reader.may_be_types
+    series = read_time_series(path, molecule=False)
+    lengths = 9.0 + 0.01 * np.arange(40)
+    volume = np.mean(lengths * 9.0 * (18.0 - lengths))
+    assert series.volume == pytest.approx(volume)
+    strange = _of_an_engine(tmp_path / "b.h5", np.array([0, 1, 1]), moving=False)
+    with pytest.raises(TrajectoryError, match=r"not atomic numbers.*types.*--topology"):
+        read_time_series(strange, molecule=True)
