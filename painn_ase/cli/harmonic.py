@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from painn_ase.cli.drivers import DRIVER_HELP, RESPONSE_HELP, parties
 from painn_ase.cli.outputs import refuse_existing, refuse_unwritable
 from painn_ase.errors import DataError
 
@@ -13,8 +14,11 @@ __all__ = ["harmonic"]
 
 
 def harmonic(
-    model: str = typer.Argument(help="Model file, or name of a bundled model.", show_default=False),
-    structure: str = typer.Argument(
+    model: str | None = typer.Argument(
+        None, help="Model file, or name of a bundled model.", show_default=False
+    ),
+    structure: str | None = typer.Argument(
+        None,
         help="Structure file, or a molecule's name as in ASE (CH3CH2OH, H2O …).",
         show_default=False,
     ),
@@ -48,6 +52,8 @@ def harmonic(
         None, help="Total charge, e; by default the structure's, else the model's."
     ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
+    driver: str | None = typer.Option(None, help=DRIVER_HELP, show_default=False),
+    response: str | None = typer.Option(None, help=RESPONSE_HELP, show_default=False),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:
     """Frequencies, km/mol, Å⁴/amu and depolarisation of a structure's normal modes.
@@ -55,7 +61,8 @@ def harmonic(
     The structure is relaxed with the model, then Hessian, Born charges and polarizability
     derivatives come from automatic differentiation in float64. Overall translations and rotations
     are projected out. What FixAtoms and FixCartesian hold in the structure file stays held: the
-    modes are then those of the partial Hessian. Imaginary frequencies carry an `i`.
+    modes are then those of the partial Hessian. Imaginary frequencies carry an `i`. With --driver
+    the Hessian is that of another calculator, its own or from differences of its forces.
 
     Example: `painn-ase harmonic model.safetensors molecule.xyz -o modes --animate`
     """
@@ -73,8 +80,12 @@ def harmonic(
         refuse_unwritable(output, folder=True)
         animations = output.glob("mode_*.xyz") if animate else ()
         refuse_existing([*(output / name for name in MODE_FILES), *animations], overwrite)
-    atoms = read_structure(structure)
-    atoms.calc = PaiNNCalculator(model, device=device, dtype="float64", charge=charge)
+    who = parties("harmonic", model, structure, driver, response)
+    atoms = read_structure(who.structure)
+    ours = None
+    if who.model is not None:
+        ours = PaiNNCalculator(who.model, device=device, dtype="float64", charge=charge)
+    atoms.calc = ours if who.driver is None else who.both(ours)
     if not keep:
         steps = relax(atoms, fmax)
         typer.echo(f"relaxed below {fmax:g} eV/Å in {steps} steps")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from painn_ase.cli.drivers import DRIVER_HELP, RESPONSE_HELP
 from painn_ase.cli.md_ring import (
     RING_ENSEMBLES,
     begin_ring,
@@ -73,6 +74,8 @@ def md(
     ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
     backend: str = typer.Option("auto", help="auto, or a name that `painn-ase info` lists."),
+    driver: str | None = typer.Option(None, help=DRIVER_HELP, show_default=False),
+    response: str | None = typer.Option(None, help=RESPONSE_HELP, show_default=False),
     restart: bool = typer.Option(
         False,
         "--restart",
@@ -101,7 +104,7 @@ def md(
     typed = Typed(
         model=model, structure=structure, device=device, charge=charge, backend=backend,
         config={} if config is None else read_toml(config),
-        options=typed_options(ctx),
+        options=typed_options(ctx), driver=driver, response=response,
     )  # fmt: skip
     state = output.with_suffix(".state.npz")
     if restart and holds_replicas(state):
@@ -110,6 +113,9 @@ def md(
     going_on = restart and has_state(state)
     if going_on:
         start = resume(SavedRun.load(state), typed, state)
+    elif driver is not None and model is not None and ensemble not in RING_ENSEMBLES:
+        refuse_ring_options(typed)
+        start = begin(model, structure, typed, ctx.params)
     elif model is None or structure is None:
         missing = "model" if model is None else "structure"
         if restart:
@@ -118,6 +124,11 @@ def md(
                 "named to begin with. Check --output, or name model and structure."
             )
         raise SpecError(f"no {missing} to begin with: `painn-ase md MODEL STRUCTURE`.")
+    elif ensemble in RING_ENSEMBLES and driver is not None:
+        raise SpecError(
+            f"{ensemble} moves the beads of a model in batches, and --driver is another program's "
+            "calculator: take a classical ensemble."
+        )
     elif ensemble in RING_ENSEMBLES:
         begin_ring(model, structure, typed, ctx.params, output)
         return
@@ -127,6 +138,7 @@ def md(
     with ExitStack() as stack:
         result = run_md(
             start.atoms, start.config, trajectory=output, restart=start.going_on,
+            response=start.response,
             overwrite=overwrite or restart, provenance={"command": start.record},
             observers=[] if quiet else [stack.enter_context(_watcher(start.config))],
         )  # fmt: skip

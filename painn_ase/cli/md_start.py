@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from painn_ase.cli.drivers import parties
 from painn_ase.errors import ModelFileError, SpecError, TrajectoryError
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Typed:
         Contents of the TOML file; empty without one.
     options : dict
         Options that were really typed, by their Python names.
+    driver, response : str or None
+        Another calculator, and the model beside it.
     """
 
     model: str | None
@@ -64,6 +67,8 @@ class Typed:
     backend: str
     config: dict[str, Any]
     options: dict[str, Any]
+    driver: str | None = None
+    response: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,15 +84,18 @@ class Start:
         What a restart needs besides: model, charge, device, backend.
     going_on : bool
         Whether a restart file is behind it.
+    response : PaiNNCalculator or None
+        Gives dipoles beside a driver.
     """
 
     atoms: Atoms
     config: MDConfig
     record: dict[str, Any]
     going_on: bool
+    response: PaiNNCalculator | None = None
 
 
-def begin(model: str, structure: str, typed: Typed, defaults: Mapping[str, Any]) -> Start:
+def begin(model: str, structure: str | None, typed: Typed, defaults: Mapping[str, Any]) -> Start:
     """A new run, of the TOML file if there is one, with options that were typed before all.
 
     Parameters
@@ -107,9 +115,12 @@ def begin(model: str, structure: str, typed: Typed, defaults: Mapping[str, Any])
     from painn_ase.cli.structures import read_structure
     from painn_ase.md import MDConfig
 
-    calculator = build_calculator(model, typed.device, typed.charge, typed.backend)
+    who = parties("md", model, structure, typed.driver, typed.response)
+    ours = None
+    if who.model is not None:
+        ours = build_calculator(who.model, typed.device, typed.charge, typed.backend)
     given = typed.options if typed.config else defaults
-    values = _merged(typed.config, _settings(given, calculator))
+    values = _merged(typed.config, _settings(given, ours))
     config = MDConfig.from_dict(values)
     for name, ensembles in _OF_ENSEMBLES.items():
         if name in typed.options and config.ensemble not in ensembles:
@@ -117,9 +128,15 @@ def begin(model: str, structure: str, typed: Typed, defaults: Mapping[str, Any])
                 f"--{name.replace('_', '-')} does nothing in the ensemble {config.ensemble!r}: it "
                 f"is of {', '.join(ensembles)}."
             )
-    atoms = read_structure(structure)
-    atoms.calc = calculator
-    return Start(atoms, config, command_record(model, calculator, typed), going_on=False)
+    atoms = read_structure(who.structure)
+    record = {"charge": typed.charge, "device": typed.device, "backend": typed.backend}
+    if who.model is not None and ours is not None:
+        record = command_record(who.model, ours, typed)
+    if who.driver is None:
+        atoms.calc = ours
+        return Start(atoms, config, record, going_on=False)
+    atoms.calc = who.driving()
+    return Start(atoms, config, {**record, "driver": who.driver}, going_on=False, response=ours)
 
 
 def command_record(model: str, calculator: PaiNNCalculator, typed: Typed) -> dict[str, Any]:
@@ -140,19 +157,39 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
     TrajectoryError
         When something the user typed contradicts the run, or the file does not say which model.
     """
+    from painn_ase.factories import make_calculator
     from painn_ase.md import MDConfig
 
     record = dict(saved.provenance.get("command", {}))
-    calculator = saved_calculator(record, typed, state, saved.atoms.info.get("charge"))
+    driver = record.get("driver")
+    if typed.driver is not None and typed.driver != driver:
+        raise contradiction(state, "--driver", driver, typed.driver)
+    typed = _positional(typed, driver)
+    calculator = None
+    if driver is None or "model" in record:
+        calculator = saved_calculator(record, typed, state, saved.atoms.info.get("charge"))
     before = saved.config.to_dict()
     wanted = _merged(typed.config, _settings(typed.options, calculator))
     for name, was, now in _contradictions(before, wanted):
         raise contradiction(state, name, was, now)
     atoms = saved.atoms
     check_named_again(typed, wanted.get("steps"), saved.step, atoms, state)
-    atoms.calc = calculator
-    record |= model_record(typed.model, calculator)
-    return Start(atoms, MDConfig.from_dict(_merged(before, wanted)), record, going_on=True)
+    config = MDConfig.from_dict(_merged(before, wanted))
+    if calculator is not None:
+        record |= model_record(typed.model, calculator)
+    if driver is None:
+        atoms.calc = calculator
+        return Start(atoms, config, record, going_on=True)
+    atoms.calc = make_calculator(driver)
+    return Start(atoms, config, record, going_on=True, response=calculator)
+
+
+def _positional(typed: Typed, driver: str | None) -> Typed:
+    """Names that were typed again, where a driver makes a single one the structure."""
+    if driver is None or typed.model is None:
+        return typed
+    who = parties("md", typed.model, typed.structure, driver, typed.response)
+    return replace(typed, model=who.model, structure=who.structure)
 
 
 def model_record(model: str | None, calculator: PaiNNCalculator) -> dict[str, Any]:
@@ -253,7 +290,7 @@ def _lasting_name(model: str) -> str:
     return str(path.resolve()) if path.exists() else model
 
 
-def _settings(options: Mapping[str, Any], calculator: PaiNNCalculator) -> dict[str, Any]:
+def _settings(options: Mapping[str, Any], calculator: PaiNNCalculator | None) -> dict[str, Any]:
     """The settings that options stand for."""
     values: dict[str, Any] = {name: options[name] for name in _SETTINGS if name in options}
     strides: dict[str, int] = {}
@@ -262,7 +299,9 @@ def _settings(options: Mapping[str, Any], calculator: PaiNNCalculator) -> dict[s
         strides |= {"positions": every, "velocities": every, "energies": every or 10}
     strides |= {name: options[name] for name in ("dipole", "polarizability") if name in options}
     if "flux" in options:
-        known = calculator.potential.properties
+        if calculator is None and options["flux"]:
+            raise SpecError("--flux needs a model with a dipole: add --response MODEL.")
+        known = () if calculator is None else calculator.potential.properties
         fluxes = [n for n in ("dipole_flux", "polarizability_flux") if n in known]
         strides |= dict.fromkeys(fluxes, options["flux"])
     if strides:

@@ -9,8 +9,8 @@ from ase import Atoms
 from ase.data import covalent_radii
 from numpy.typing import NDArray
 
-from painn_ase.calculator import PaiNNCalculator
-from painn_ase.spectra import HarmonicResult, harmonic, harmonic_from_arrays
+from painn_ase.driven import DrivenCalculator
+from painn_ase.spectra import HarmonicResult, harmonic
 from painn_ase.spectra.anharmonic_field import unit_lengths
 from painn_ase.units import boltzmann_constant, ev_to_invcm
 
@@ -18,8 +18,6 @@ __all__ = ["bonds_of", "displaced", "modes_of", "turned", "widths"]
 
 Array = NDArray[np.float64]
 
-#: Å, step of the differences of forces where a calculator has no Hessian.
-_STEP = 0.005
 #: cm⁻¹; softer modes are as wide as if they had this wavenumber: their harmonic width is none.
 _SOFTEST = 60.0
 #: Å √amu and spreads: how far one mode is moved at most.
@@ -41,23 +39,8 @@ def modes_of(atoms: Atoms, calculator: Any) -> HarmonicResult:
     """
     still = atoms.copy()
     still.set_constraint()
-    if isinstance(calculator, PaiNNCalculator):
-        still.calc = calculator
-        return harmonic(still, calculator)
-    still.calc = calculator
-    start, rows = still.get_positions(), []
-    for i in range(start.size):
-        sides = []
-        for sign in (1.0, -1.0):
-            moved = start.copy()
-            moved.flat[i] += sign * _STEP
-            still.positions = moved
-            sides.append(still.get_forces().ravel())
-        rows.append((sides[1] - sides[0]) / (2.0 * _STEP))
-    matrix = np.array(rows)
-    return harmonic_from_arrays(
-        still.get_masses(), start, 0.5 * (matrix + matrix.T), symbols=tuple(atoms.symbols)
-    )
+    has = hasattr(calculator, "get_hessian")
+    return harmonic(still, calculator if has else DrivenCalculator(calculator))
 
 
 def widths(modes: HarmonicResult, temperature: float | Array, *, quantum: bool) -> Array:

@@ -1,0 +1,81 @@
+"""``--driver`` and ``--response``: whose forces move the atoms, whose model gives the dipoles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from painn_ase.errors import SpecError
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.driven import DrivenCalculator
+
+__all__ = ["DRIVER_HELP", "RESPONSE_HELP", "Parties", "parties"]
+
+DRIVER_HELP = (
+    "Any ASE calculator, as module:factory or module:factory?key=value, whose forces move the "
+    "atoms instead of the model's; the model then gives dipoles and polarizabilities."
+)
+RESPONSE_HELP = "With --driver: the model for dipoles and polarizabilities, if MODEL is left out."
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Who gives what.
+
+    Attributes
+    ----------
+    structure : str
+    model : str or None
+        Drives, or beside a driver gives responses; None for a driver alone.
+    driver : str or None
+    """
+
+    structure: str
+    model: str | None
+    driver: str | None
+
+    def driving(self) -> Calculator:
+        """The driver."""
+        from painn_ase.factories import make_calculator
+
+        assert self.driver is not None
+        return make_calculator(self.driver)
+
+    def both(self, response: PaiNNCalculator | None) -> DrivenCalculator:
+        """The driver with a model's responses."""
+        from painn_ase.driven import DrivenCalculator
+
+        return DrivenCalculator(self.driving(), response)
+
+
+def parties(
+    command: str, model: str | None, structure: str | None, driver: str | None, response: str | None
+) -> Parties:
+    """Who is meant by two positional arguments, of which a driver makes the first optional.
+
+    Raises
+    ------
+    SpecError
+        When something is missing, or said twice.
+    """
+    if driver is None:
+        if response is not None:
+            raise SpecError("--response goes with --driver; a model that drives gives both.")
+        if model is None or structure is None:
+            missing = "model" if model is None else "structure"
+            raise SpecError(
+                f"no {missing} was named: `painn-ase {command} MODEL STRUCTURE`, or `painn-ase "
+                f"{command} STRUCTURE --driver module:factory`."
+            )
+        return Parties(structure, model, None)
+    if model is None:
+        raise SpecError(f"no structure: `painn-ase {command} STRUCTURE --driver {driver}`.")
+    if structure is None:
+        return Parties(model, response, driver)
+    if response is not None:
+        raise SpecError(f"two models for responses: {model} and --response {response}. Name one.")
+    return Parties(structure, model, driver)
