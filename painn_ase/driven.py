@@ -100,15 +100,9 @@ class DrivenCalculator(Calculator):
     ) -> None:
         """What is asked for, from whom has it."""
         super().calculate(atoms, list(properties), list(system_changes))  # type: ignore[no-untyped-call]
-        for name in properties:
+        for name in properties:  # ASE has refused those that neither implements
             source = self.driver if name in _DRIVEN else self.response
-            if source is None or name not in self.implemented_properties:
-                raise UnsupportedPropertyError(
-                    f"there is no {name}: the driver, {type(self.driver).__name__}, gives "
-                    f"{', '.join(n for n in _DRIVEN if n in self.implemented_properties)}, and "
-                    + ("there is no model beside it." if self.response is None else "the model "
-                       f"{', '.join(self.response.implemented_properties)}.")
-                )  # fmt: skip
+            assert source is not None
             self.results[name] = np.copy(source.get_property(name, self.atoms))
 
     def get_hessian(self, atoms: Atoms) -> Array:
