@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import ase.io
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -361,3 +362,18 @@ def test_settings_and_temperatures_of_our_own_run_come_along(
     assert series.friction == pytest.approx(0.01)
     with TrajectoryReader(tmp_path / "run.h5") as run:
         np.testing.assert_allclose(series.measured_temperature, run.read("temperature")[::2].mean())
+
+
+def test_species_of_another_programs_h5md_are_named(
+    hydroxyl: PaiNNCalculator, tmp_path: Path
+) -> None:
+    """They may be its types."""
+    path = tmp_path / "run.h5"
+    system = System(numbers=np.array([8, 1]), masses=np.array([16.0, 1.0]))
+    with TrajectoryWriter.create(path, system, {"positions": 1}) as writer:
+        for k in range(3):
+            writer.write(k, 1.0 * k, {"positions": POSITIONS[k]})
+    with h5py.File(path, "a") as file:
+        del file["parameters/painn_ase"]  # as if it were not ours
+    with pytest.warns(PaiNNWarning, match=r"species are taken for elements \(HO\).*--topology"):
+        annotate_trajectory(hydroxyl, path, tmp_path / "a.h5", other_molecule=True)
