@@ -13,7 +13,8 @@ from painn_ase.trajectory.motion import read_motion
 from painn_ase.trajectory.read import read_time_series
 from painn_ase.trajectory.reader import TrajectoryReader
 from painn_ase.trajectory.series import TimeSeries
-from painn_ase.trajectory.writer import System, TrajectoryWriter
+from painn_ase.trajectory.system import System
+from painn_ase.trajectory.writer import TrajectoryWriter
 
 __all__ = [
     "CHANNELS",

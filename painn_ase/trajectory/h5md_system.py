@@ -18,8 +18,8 @@ from painn_ase.trajectory.channels import channel_factor
 from painn_ase.trajectory.constraints import constraints_of
 from painn_ase.trajectory.formats.mdanalysis import elements_of_topology
 from painn_ase.trajectory.hdf5 import as_text, dataset_at, group_at, whole_of
+from painn_ase.trajectory.system import System
 from painn_ase.trajectory.typed import attribute
-from painn_ase.trajectory.writer import System
 
 __all__ = ["particle_group", "read_system"]
 
