@@ -380,15 +380,23 @@ def _training_npz(folder: Path) -> list[Path]:
 
 
 def _read_series(path: Path) -> object:
+    """As a user would in the end: what a file asks for is said, and nothing besides."""
+    from painn_ase.errors import TrajectoryError
     from painn_ase.trajectory import read_time_series
+    from painn_ase.trajectory.read import read_raw, series_options
 
-    return read_time_series(
-        path,
-        timestep=0.5,
-        dipole_unit="e*Å",
-        polarizability_unit="Å^3",
-        axes="runs" if path.suffix in (".npz", ".npy") else None,
-    )
+    axes = None
+    try:
+        raw = read_raw(path, series_options())
+    except TrajectoryError as error:
+        if "--axes" not in str(error):
+            raise
+        axes = "runs"
+        raw = read_raw(path, series_options(axes=axes))
+    wanted = {"dipole": "e*Å", "polarizability": "Å^3"}
+    units = {q: u for q, u in wanted.items() if {q, f"{q}_flux"} & set(raw.channels)}
+    molecule = True if "dipole" in units else None
+    return read_time_series(path, timestep=0.5, units=units, axes=axes, molecule=molecule)
 
 
 #: Writers of ``known_signal`` whose files are recognised by what they hold.
@@ -396,7 +404,7 @@ _FOREIGN = (
     "cp2k_moments", "cp2k_output", "cp2k_total_dipole", "cp2k_positions", "ipi_extras",
     "ipi_properties", "ipi_positions", "orca_positions", "orca_md", "lammps_images",
     "lammps_unwrapped", "lammps_ave_time", "lammps_print", "colvar", "xvg", "gaussian_bomd",
-    "qchem_aimd",
+    "qchem_aimd", "nwchem_qmd",
 )  # fmt: skip
 
 
