@@ -10,6 +10,7 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from painn_ase.errors import TrajectoryError, UnitError
@@ -220,6 +221,7 @@ def _guarded(path: Path) -> Iterator[Atoms]:
     check_atom_counts(path)
     try:
         for atoms in ase.io.iread(path, index=":"):
+            _check_elements(atoms)
             yield atoms
             n_read += 1
     except GeneratorExit:
@@ -229,6 +231,13 @@ def _guarded(path: Path) -> Iterator[Atoms]:
             f"{path} cannot be read after frame {n_read} ({type(error).__name__}: {error}). It may "
             "be truncated or of a format ASE does not know."
         ) from error
+
+
+def _check_elements(atoms: Atoms) -> None:
+    """Refuse atomic numbers that no element has: ASE's own formats are not looked at when read."""
+    wrong = (atoms.numbers < 0) | (atoms.numbers >= len(chemical_symbols))
+    if wrong.any():
+        raise ValueError(f"the atomic number {int(atoms.numbers[wrong][0])}")
 
 
 def check_atom_counts(path: Path) -> None:

@@ -332,8 +332,9 @@ def _without_repeats(
             breaks.append(len(kept))
             first = len(kept)
         elif overlaps:
-            if not same(kept[place], int(begin)):
-                breaks = [b for b in breaks if b < place] + [place]
+            breaks = [b for b in breaks if b <= place]  # the others are dropped with their frames
+            if not same(kept[place], int(begin)) and place not in breaks:
+                breaks.append(place)
             repeated += len(kept) - place
             del kept[place:]
         kept.extend(range(int(begin), int(end)))

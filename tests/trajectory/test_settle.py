@@ -395,3 +395,13 @@ def test_a_cell_without_a_unit_is_asked_about_where_the_volume_matters(tmp_path:
     alone = read_time_series(path, **said, molecule=True)
     assert alone.volume is None
     assert alone.cell is None
+
+
+def test_an_atomic_number_that_no_element_has_is_our_error(tmp_path: Path) -> None:
+    """ASE's own files are not looked at when they are read."""
+    path = tmp_path / "a.traj"
+    atoms = molecule("H2O")
+    atoms.numbers[0] = 119
+    ase.io.write(path, [atoms, atoms])
+    with pytest.raises(TrajectoryError, match="atomic number 119"):
+        read_time_series(path, timestep=1.0)

@@ -201,6 +201,15 @@ def test_shuffled_frames_are_refused(tmp_path: Path) -> None:
         read_time_series(_extxyz(tmp_path / "a.extxyz", TIMES[order], DIPOLE[order]))
 
 
+def test_a_restart_from_before_an_earlier_break_forgets_that_break() -> None:
+    """A cut inside frames that come again later is no cut of what is kept."""
+    steps = np.r_[:300, 200:350, 100:180]  # the second is another run, the third goes on
+    raw = RawSeries("a run", {}, time=0.5 * steps, time_unit="fs")
+    axis = read_time_axis(raw, len(steps), same=lambda i, j: j == 450)
+    assert axis.frames.tolist() == [*range(100), *range(450, 530)]
+    assert any("repeated" in note for note in axis.notes)
+
+
 def test_a_last_digit_that_goes_up_once_is_rounding() -> None:
     """1.00001 in two digits: 500 steps of 1.00 and one of 1.01."""
     clock = np.round(1.00001 * np.arange(501), 2)
