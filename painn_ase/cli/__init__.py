@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "learn": "painn_ase.cli.learn:learn",
     "doctor": "painn_ase.cli.doctor:doctor",
     "convert": "painn_ase.cli.convert:convert",
+    "ipi": "painn_ase.cli.ipi:ipi",
     "export": "painn_ase.cli.export:export",
 }
 

@@ -42,6 +42,7 @@ OPTIONAL = {
         "pip install --no-build-isolation torch-scatter   (after torch)",
     ),
     "lightning": ("training", "pip install 'painn_ase[train]'"),
+    "ipi": ("path integrals by i-PI", "pip install 'painn_ase[ipi]'"),
     "metatomic-torch": ("export to metatomic", "pip install 'painn_ase[metatomic]'"),
     "pyscf": ("labels for training", "pip install 'painn_ase[label]'"),
     "tensorboard": ("training logs", "pip install 'painn_ase[train]'"),
