@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import UnsupportedPropertyError
 
-__all__ = ["DrivenCalculator", "hessian_of_forces"]
+__all__ = ["DrivenCalculator", "hessian_of_forces", "in_float64", "slopes_by_differences"]
 
 Array = NDArray[np.float64]
 
@@ -64,7 +64,10 @@ class DrivenCalculator(Calculator):
     driver : Calculator
         Any ASE calculator with energy and forces.
     response : PaiNNCalculator, optional
-        Of a model with a dipole or polarizability.
+        Of a model with a dipole or polarizability; by default the driver's own as far as it has
+        them, with derivatives by central differences of 0.005 Å.
+    name : str, optional
+        What records call the driver: ``module:factory``. By default its class.
 
     Raises
     ------
@@ -72,7 +75,13 @@ class DrivenCalculator(Calculator):
         When the driver has no forces, or the model neither dipole nor polarizability.
     """
 
-    def __init__(self, driver: Calculator, response: PaiNNCalculator | None = None) -> None:
+    def __init__(
+        self,
+        driver: Calculator,
+        response: PaiNNCalculator | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         has = tuple(driver.implemented_properties)
         if "forces" not in has or "energy" not in has:
@@ -87,6 +96,9 @@ class DrivenCalculator(Calculator):
                 f"{', '.join(gives)}."
             )
         self.driver, self.response = driver, response
+        self.name_of_driver = name or type(driver).__name__
+        if response is None:
+            gives = has
         self.implemented_properties = [
             *(name for name in _DRIVEN if name in has),
             *(name for name in _RESPONSES if name in gives),
@@ -101,9 +113,29 @@ class DrivenCalculator(Calculator):
         """What is asked for, from whom has it."""
         super().calculate(atoms, list(properties), list(system_changes))  # type: ignore[no-untyped-call]
         for name in properties:  # ASE has refused those that neither implements
-            source = self.driver if name in _DRIVEN else self.response
-            assert source is not None
+            source = self.driver if name in _DRIVEN else self.response or self.driver
             self.results[name] = np.copy(source.get_property(name, self.atoms))
+
+    @property
+    def model(self) -> PaiNNCalculator:
+        """The response.
+
+        Raises
+        ------
+        UnsupportedPropertyError
+            When there is none.
+        """
+        if self.response is None:
+            raise UnsupportedPropertyError(
+                f"fluxes, and all that is recorded for many copies at once, are a model's, and "
+                f"beside {self.name_of_driver} there is none. Name one (--response MODEL)."
+            )
+        return self.response
+
+    @property
+    def charge(self) -> float | None:
+        """Total charge that the response was told, e."""
+        return None if self.response is None else self.response.charge
 
     def get_hessian(self, atoms: Atoms) -> Array:
         """The driver's own Hessian, or differences of its forces, (n, 3, n, 3) in eV/Å²."""
@@ -119,9 +151,63 @@ class DrivenCalculator(Calculator):
             response = self.__dict__.get("response")
             if response is not None:
                 return getattr(response, name)
+            quantity = _DIFFERENCES.get(name.removeprefix("get_"))
+            if quantity in self.__dict__.get("implemented_properties", ()):
+                return lambda atoms: slopes_by_differences(atoms, self.driver, str(quantity))
         raise AttributeError(f"{type(self).__name__} has no {name}")
 
 
+def in_float64(
+    calculator: PaiNNCalculator | DrivenCalculator,
+) -> PaiNNCalculator | DrivenCalculator:
+    """The same calculator with its model in float64; a driver stays what it is."""
+    if isinstance(calculator, PaiNNCalculator):
+        return PaiNNCalculator(
+            list(calculator.potentials), dtype="float64", device=calculator.device,
+            charge=calculator.charge,
+        )  # fmt: skip
+    exact = None if calculator.response is None else in_float64(calculator.response)
+    assert not isinstance(exact, DrivenCalculator)
+    return DrivenCalculator(calculator.driver, exact, name=calculator.name_of_driver)
+
+
+def slopes_by_differences(
+    atoms: Atoms, calculator: Calculator, name: str, displacement: float = 0.005
+) -> Array:
+    """Derivatives of a dipole or polarizability by central differences.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    calculator : Calculator
+    name : {"dipole", "polarizability"}
+        In e·Å, or e²Å²/eV.
+    displacement : float
+        Å, to both sides.
+
+    Returns
+    -------
+    ndarray
+        ∂μ_a/∂r_ib at [i, a, b], e; or ∂α_ab/∂r_ic at [i, c, a, b], e²Å/eV.
+    """
+    moved = atoms.copy()
+    moved.set_constraint()
+    start = moved.get_positions()
+    slopes = []
+    for coordinate in range(start.size):
+        ends = []
+        for sign in (1.0, -1.0):
+            positions = start.copy()
+            positions.flat[coordinate] += sign * displacement
+            moved.positions = positions
+            ends.append(np.array(calculator.get_property(name, moved), dtype=np.float64))
+        slopes.append((ends[0] - ends[1]) / (2.0 * displacement))
+    found: Array = np.array(slopes).reshape(len(atoms), 3, *slopes[0].shape)
+    return found.transpose(0, 2, 1) if name == "dipole" else found
+
+
+#: Derivatives that can be had of what a driver gives itself.
+_DIFFERENCES = {"born_charges": "dipole", "polarizability_derivatives": "polarizability"}
 #: What a response model is asked for by methods that ASE has no name for.
 _METHODS = (
     "born_charges",
@@ -129,4 +215,5 @@ _METHODS = (
     "polarizability_derivatives",
     "dipole_flux",
     "polarizability_flux",
+    "fluxes",
 )

@@ -134,7 +134,10 @@ def test_dynamics_of_a_driver_with_fluxes_goes_on_and_has_a_spectrum(here) -> No
     arguments += ["--flux", "2", "-q", "-o", "run.h5"]
     done = run(*arguments, "--steps", "300")
     assert done.exit_code == 0, done.output
-    going_on = run("md", "-o", "run.h5", "--restart", "--steps", "600", "-q")
+    unnamed = run("md", "-o", "run.h5", "--restart", "--steps", "600", "-q")
+    assert "runs only when you name it" in words(str(unnamed.exception))
+    again = ["md", "-o", "run.h5", "--restart", "--steps", "600", "-q"]
+    going_on = run(*again, "--driver", "somebodys:water")
     assert going_on.exit_code == 0, going_on.output
     whole = run(*arguments[:-1], "whole.h5", "--steps", "600")
     assert whole.exit_code == 0, whole.output

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from painn_ase.errors import SpecError
+from painn_ase.errors import SpecError, TrajectoryError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ase.calculators.calculator import Calculator
 
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.driven import DrivenCalculator
 
-__all__ = ["DRIVER_HELP", "RESPONSE_HELP", "Parties", "parties"]
+__all__ = ["DRIVER_HELP", "RESPONSE_HELP", "Parties", "check_named_again", "parties"]
 
 DRIVER_HELP = (
     "Any ASE calculator, as module:factory or module:factory?key=value, whose forces move the "
@@ -49,7 +51,22 @@ class Parties:
         """The driver with a model's responses."""
         from painn_ase.driven import DrivenCalculator
 
-        return DrivenCalculator(self.driving(), response)
+        return DrivenCalculator(self.driving(), response, name=self.driver)
+
+
+def check_named_again(driver: str | None, was: str | None, state: Path) -> None:
+    """A restart names its driver again: a restart file is data, and runs no code by itself.
+
+    Raises
+    ------
+    TrajectoryError
+        Says what to add.
+    """
+    if was is not None and driver is None:
+        raise TrajectoryError(
+            f"the run of {state} was driven by {was}, whose code runs only when you name it: add "
+            f"--driver '{was}'."
+        )
 
 
 def parties(

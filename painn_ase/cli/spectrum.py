@@ -7,8 +7,9 @@ from pathlib import Path
 import typer
 
 from painn_ase.cli.beads import QUANTUM_DEFAULTS, number_of_beads
+from painn_ase.cli.drivers import DRIVER_HELP, RESPONSE_HELP, parties
 from painn_ase.cli.typed import typed_options
-from painn_ase.errors import DataError
+from painn_ase.errors import DataError, SpecError
 
 __all__ = ["spectrum"]
 
@@ -126,6 +127,8 @@ def spectrum(
     ),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda if there is one."),
     backend: str = typer.Option("auto", help="auto, or a name that `painn-ase info` lists."),
+    driver: str | None = typer.Option(None, help=DRIVER_HELP, show_default=False),
+    response: str | None = typer.Option(None, help=RESPONSE_HELP, show_default=False),
     restart: bool = typer.Option(False, "--restart", help="Go on with what is in the folder."),
     shard: str | None = typer.Option(
         None,
@@ -144,12 +147,22 @@ def spectrum(
     program: its spectra.
 
     Examples: `painn-ase spectrum ethanol CH3CH2OH` · `painn-ase spectrum run.traj --timestep 0.5
-    -T 300`
+    -T 300` · `painn-ase spectrum CH3CH2OH --driver module:factory --response ethanol`
 
     Ctrl-C leaves everything usable; `--restart` goes on with the settings in the folder, and what
     is typed otherwise is an error.
     """
     typed = typed_options(ctx)
+    model: str | None = source
+    if driver is not None or response is not None:
+        who = parties("spectrum", source, structure, driver, response)
+        model, structure = who.model, who.structure
+        if model is None:
+            raise SpecError(
+                f"a spectrum by {driver} needs a model with fluxes beside it: add --response "
+                "MODEL. A driver's own dipoles are recorded by `painn-ase md --dipole 2`, whose "
+                "trajectory `painn-ase spectrum` takes."
+            )
     if structure is None:
         from painn_ase.cli.from_trajectory import (
             Wishes,
@@ -225,7 +238,15 @@ def spectrum(
         load_spectrum(experiment)  # complains now, not hours later
     _refuse_mixed(shard, merge, restart, overwrite)
     atoms = read_structure(structure)
-    calculator = PaiNNCalculator(source, device=device, charge=charge, backend=backend)
+    assert model is not None
+    ours = PaiNNCalculator(model, device=device, charge=charge, backend=backend)
+    calculator = ours if driver is None else who.both(ours)
+    if driver is not None:
+        typer.echo(
+            f"note: {driver} moves segments, and their beads, one by one; all of them take as many "
+            "calls in every step.",
+            err=True,
+        )
     narrator, relax = TerminalNarrator(), False if no_relax else None
     try:
         if shard is not None:

@@ -60,7 +60,7 @@ class ReplicaBatch:
         n_features: int = 128,
         keep_memory: bool = True,
     ) -> None:
-        self._template = template.copy()
+        self._template: Atoms = template.copy()
         self._n_replicas = n_replicas
         self._cutoff = cutoff
         self._skin = skin
@@ -72,6 +72,11 @@ class ReplicaBatch:
         self._lists_all = not any(template.pbc) and len(template) <= _ALL_PAIRS_UP_TO
         if keep_memory and self._device.type == "cpu":
             keep_freed_memory()
+
+    @property
+    def template(self) -> Atoms:
+        """One copy, for those who evaluate copies one by one; not to be changed."""
+        return self._template
 
     def update(self, positions: Tensor) -> tuple[AtomGraph, ...]:
         """Graphs at `positions` [n_replicas * n_atoms, 3], Å, on the device; replicas in order."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from ase import Atoms
 from torch import Tensor
 
 from painn_ase.graph import AtomGraph
@@ -25,6 +27,21 @@ class BatchedPotential(Protocol):
         self, graph: AtomGraph, properties: Collection[str], velocities: Tensor | None = None
     ) -> Prediction:
         """Quantities of every system in the graph."""
+
+
+@runtime_checkable
+class DrivingItself(Protocol):
+    """A potential whose energies and forces come from another program
+    (:class:`~painn_ase.md.driven_batch.DrivenBatch`).
+    """
+
+    response: BatchedPotential
+
+    def forces_of(self, template: Atoms, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies [n_copies], eV, and forces [n_copies * n_atoms, 3], eV/Å."""
+
+    def identity_record(self) -> dict[str, Any]:
+        """What a restart compares."""
 
 
 def model_of(potential: BatchedPotential) -> Any:
@@ -47,7 +64,8 @@ class BatchEvaluation:
     spread : Tensor [n_copies * n_atoms, 3] or None
         Standard deviations of the last forces among the members of a committee, eV/Å.
     digests : dict of str to str
-        SHA-256 of the weights and of the descriptions of all members.
+        SHA-256 of the weights and of the descriptions of all members; "driver" says which other
+        program moves the copies, and is empty where none does.
     """
 
     def __init__(self, potential: BatchedPotential, batch: ReplicaBatch) -> None:
@@ -55,11 +73,15 @@ class BatchEvaluation:
         self._potential = potential
         self._batch = batch
         self._graphs: tuple[AtomGraph, ...] = ()
-        self.digests = model_digests(self._models())
+        self.digests = model_digests(self._models()) | {"driver": ""}
+        if isinstance(potential, DrivingItself):
+            self.digests["driver"] = json.dumps(potential.identity_record(), sort_keys=True)
 
     def forces_of(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Energies and forces of all copies, as a stepper asks for them."""
         self.go_to(positions)
+        if isinstance(self._potential, DrivingItself):
+            return self._potential.forces_of(self._batch.template, positions)
         found = self.quantities(("energy", "forces"))
         self.spread = found.get("forces_std")
         return found["energy"].to(torch.float64), found["forces"].to(torch.float64)
@@ -95,11 +117,21 @@ class BatchEvaluation:
             "model": to_dict(model_of(self._potential).spec),
             "backend": getattr(self._potential, "name", "eager"),
         }
-        if isinstance(self._potential, Committee):
+        if isinstance(self._potential, DrivingItself):
+            record["driver"] = self._potential.identity_record()
+        if self._members() is not None:
             record["committee"] = [to_dict(model.spec) for model in self._models()]
         return record
 
     def _models(self) -> list[Any]:
-        if isinstance(self._potential, Committee):
-            return [member.potential for member in self._potential.members]
-        return [model_of(self._potential)]
+        members = self._members()
+        return [model_of(self._potential)] if members is None else members
+
+    def _members(self) -> list[Any] | None:
+        """Models of a committee; None where there is none."""
+        told_by = self._potential
+        if isinstance(told_by, DrivingItself):
+            told_by = told_by.response
+        if not isinstance(told_by, Committee):
+            return None
+        return [member.potential for member in told_by.members]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from painn_ase.driven import DrivenCalculator
+from painn_ase.md.identity import describe_identity
 from painn_ase.spec import to_dict
 
 __all__ = ["describe_calculator"]
@@ -13,6 +15,9 @@ __all__ = ["describe_calculator"]
 def describe_calculator(calculator: Any) -> dict[str, Any]:
     """What a trajectory says of the calculator: its class and, of a model, the header."""
     record: dict[str, Any] = {"class": type(calculator).__name__}
+    if isinstance(calculator, DrivenCalculator):
+        record["driver"] = describe_identity(calculator)
+        calculator = calculator.response
     potential = getattr(calculator, "potential", None)
     if potential is not None and hasattr(potential, "spec"):
         record["model"] = to_dict(potential.spec)

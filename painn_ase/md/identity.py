@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from painn_ase.driven import DrivenCalculator
 from painn_ase.errors import GeometryError, TrajectoryError
 from painn_ase.graph import stated_charge
 from painn_ase.potential import AtomisticPotential
 from painn_ase.spec import to_dict
 from painn_ase.trajectory import constraint_records
 
-__all__ = ["RunIdentity", "charge_of_run", "fingerprint", "model_digests"]
+__all__ = ["RunIdentity", "charge_of_run", "describe_identity", "fingerprint", "model_digests"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ class RunIdentity:
             "charge": charge_of_run(atoms, response),
             "constraints": constraint_records(atoms),
         }
-        model = {"model": _describe(atoms.calc), "response model": _describe(response)}
+        model = {
+            "model": describe_identity(atoms.calc),
+            "response model": describe_identity(response),
+        }
         return cls(system, model)
 
     def check(self, saved: Mapping[str, Any], where: Path | None) -> None:
@@ -112,7 +116,8 @@ def charge_of_run(atoms: Atoms, response: Any) -> float | None:
     GeometryError
         Driving calculator and response have different ones.
     """
-    known = [c.total_charge(atoms) for c in (atoms.calc, response) if hasattr(c, "total_charge")]
+    calculators = (getattr(c, "response", c) for c in (atoms.calc, response))
+    known = [c.total_charge(atoms) for c in calculators if hasattr(c, "total_charge")]
     if not known:
         return stated_charge(atoms)
     if known[0] != known[-1]:
@@ -140,8 +145,13 @@ def model_digests(potentials: Sequence[AtomisticPotential]) -> dict[str, str]:
     return {"weights": fingerprint(potentials), "description": spec_digest}
 
 
-def _describe(calculator: Any) -> dict[str, Any]:
+def describe_identity(calculator: Any) -> dict[str, Any]:
     """A calculator as far as it can be told from others: weights, or class and plain parameters."""
+    if isinstance(calculator, DrivenCalculator):
+        responds = calculator.response or calculator.driver
+        record = {"driver": calculator.name_of_driver, **describe_identity(calculator.driver)}
+        record["response"] = describe_identity(responds)
+        return {**record, "weights": record["response"].get("weights")}
     potentials = getattr(calculator, "potentials", None)
     if potentials is not None and all(isinstance(p, AtomisticPotential) for p in potentials):
         return model_digests(potentials)

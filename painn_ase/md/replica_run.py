@@ -388,7 +388,8 @@ class ReplicaRun:
                     "same structure, or begin a new run."
                 )
         for what, digest in self.evaluation.digests.items():
-            if saved.header.get(what, digest) != digest:
+            # Version 0.1.0 knew no drivers.
+            if saved.header.get(what, "" if what == "driver" else digest) != digest:
                 raise TrajectoryError(
                     f"{self.files.state} belongs to a run with another model: other {what}. "
                     "Restart with the same, or begin a new run."

@@ -19,9 +19,10 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from painn_ase.calculator import PaiNNCalculator
+from painn_ase.driven import DrivenCalculator
 from painn_ase.md.batch import ReplicaBatch
 from painn_ase.md.batched import BatchedPotential, model_of
-from painn_ase.md.committee import driving
+from painn_ase.md.driven_batch import batched
 from painn_ase.md.guard import ExtrapolationGuard
 from painn_ase.md.replica_records import ReplicaConfig, ReplicaResult
 from painn_ase.md.replica_run import ReplicaRun
@@ -33,7 +34,7 @@ __all__ = ["BatchedPotential", "ReplicaBatch", "ReplicaConfig", "ReplicaResult",
 
 
 def run_replicas(
-    potential: BatchedPotential | PaiNNCalculator,
+    potential: BatchedPotential | PaiNNCalculator | DrivenCalculator,
     starts: Sequence[Atoms],
     config: ReplicaConfig,
     *,
@@ -53,9 +54,11 @@ def run_replicas(
 
     Parameters
     ----------
-    potential : BatchedPotential or PaiNNCalculator
+    potential : BatchedPotential, PaiNNCalculator or DrivenCalculator
         With an energy head, and the heads that `config.record` asks for. A
-        :class:`~painn_ase.md.committee.Committee` moves the replicas by the mean of its members.
+        :class:`~painn_ase.md.committee.Committee` moves the replicas by the mean of its members; a
+        :class:`~painn_ase.driven.DrivenCalculator` by the forces of another program, copy by copy,
+        while its model gives what is recorded for all copies at once.
     starts : sequence of ase.Atoms
         One structure with velocities for each replica; the same atoms, masses, cell, charge and
         constraints in all. FixAtoms and FixCartesian are obeyed, and then nothing is taken out
@@ -93,10 +96,10 @@ def run_replicas(
     TrajectoryError
         When files cannot be written or continued.
     """
-    if isinstance(potential, PaiNNCalculator):
-        device = potential.device if device is None else device
+    if isinstance(potential, PaiNNCalculator | DrivenCalculator):
+        device = _model(potential).device if device is None else device
         charge = potential.charge if charge is None else charge
-        driver: BatchedPotential = driving(potential.backends)
+        driver: BatchedPotential = batched(potential)
     else:
         driver = potential
     begun = Starts.of(starts, charge, model_of(driver).spec.total_charge)
@@ -114,3 +117,7 @@ def run_replicas(
         run.open_trajectory(restart, author, overwrite)
         stack.callback(run.files.abandon)
         return run.loop(stack.enter_context(StopSignals()), progress)
+
+
+def _model(calculator: PaiNNCalculator | DrivenCalculator) -> PaiNNCalculator:
+    return calculator.model if isinstance(calculator, DrivenCalculator) else calculator

@@ -14,6 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from painn_ase.calculator import PaiNNCalculator
+from painn_ase.driven import DrivenCalculator
 from painn_ase.errors import PaiNNWarning, TrajectoryError, UnstableRunError
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
 from painn_ase.md.ring_averages import Average, QuantumAverages, quantum_averages
@@ -71,7 +72,7 @@ def harmonic_share(modes: HarmonicResult, n_beads: int, temperature: float) -> f
 
 
 def bear_quantum_width(
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     atoms: Atoms,
     modes: HarmonicResult,
     temperature: float,
@@ -128,7 +129,7 @@ def bear_quantum_width(
 
 
 def equilibrated_beads(
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     starts: Sequence[Atoms],
     *,
     n_beads: int,
@@ -196,7 +197,7 @@ def segments_of_nuclei(md: ReplicaConfig, config: SpectrumConfig, n_beads: int) 
 
 
 def check_beads(
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     atoms: Atoms,
     n_beads: int,
     temperature: float,
@@ -253,7 +254,7 @@ def check_beads(
 
 
 def _run_check(
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     atoms: Atoms,
     n_beads: int,
     temperature: float,

@@ -19,6 +19,7 @@ import numpy as np
 from ase import Atoms
 
 from painn_ase.calculator import PaiNNCalculator
+from painn_ase.driven import DrivenCalculator
 from painn_ase.errors import DataError, TrajectoryError
 from painn_ase.md.replica_merge import merge_replicas
 from painn_ase.replacing import write_text
@@ -92,7 +93,7 @@ class Shard:
 
 
 def run_shard(
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     atoms: Atoms,
     config: SpectrumConfig,
     folder: str | Path,
@@ -134,7 +135,7 @@ def run_shard(
 
 
 def merge_shards(
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     atoms: Atoms,
     folder: str | Path,
     *,

@@ -16,9 +16,9 @@ from ase import Atoms
 from ase.optimize import BFGS
 
 from painn_ase.calculator import PaiNNCalculator
+from painn_ase.driven import DrivenCalculator, in_float64
 from painn_ase.errors import GeometryError, PaiNNWarning
 from painn_ase.md import Frame, MDConfig, MDResult, RecordConfig, run_md
-from painn_ase.md.committee import driving
 from painn_ase.md.identity import RunIdentity, charge_of_run
 from painn_ase.md.replica_starts import held_coordinates
 from painn_ase.md.replicas import ReplicaConfig, ReplicaResult, run_replicas
@@ -60,7 +60,7 @@ class Silent:
 
 
 def run_spectrum(
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     atoms: Atoms,
     config: SpectrumConfig,
     folder: str | Path,
@@ -76,7 +76,8 @@ def run_spectrum(
     ----------
     calculator : PaiNNCalculator
         Of a model with energy and dipole, and with a polarizability where Raman is wanted; or of a
-        committee of such models, whose means drive and absorb.
+        committee of such models, whose means drive and absorb. A
+        :class:`~painn_ase.driven.DrivenCalculator` drives with another program's forces.
     atoms : ase.Atoms
         The structure; stays as it is.
     config : SpectrumConfig
@@ -127,7 +128,7 @@ def run_spectrum(
     return Outcome(
         config=config,
         formula=made.start.get_chemical_formula(),
-        model=to_dict(calculator.potential.spec),
+        model=to_dict(_responding(calculator).potential.spec),
         modes=modes,
         infrared=found.infrared,
         raman=found.raman,
@@ -169,7 +170,7 @@ class MadeSegments:
 
 
 def make_segments(
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     atoms: Atoms,
     config: SpectrumConfig,
     folder: Path,
@@ -202,10 +203,15 @@ def make_segments(
     return MadeSegments(start, modes, thermostat, n_beads, segments, seconds)
 
 
-def _recorded_fluxes(calculator: PaiNNCalculator) -> tuple[str, ...]:
-    known = calculator.potential.properties
+def _responding(calculator: PaiNNCalculator | DrivenCalculator) -> PaiNNCalculator:
+    return calculator.model if isinstance(calculator, DrivenCalculator) else calculator
+
+
+def _recorded_fluxes(calculator: PaiNNCalculator | DrivenCalculator) -> tuple[str, ...]:
+    known = _responding(calculator).potential.properties
+    drives = isinstance(calculator, DrivenCalculator) or "energy" in known
     fluxes = tuple(n for n in ("dipole_flux", "polarizability_flux") if n in known)
-    if "energy" not in known or not fluxes:
+    if not drives or not fluxes:
         raise GeometryError(
             "a spectrum needs a model with an energy and a dipole or polarizability; this one has "
             f"{', '.join(known)}. For another program's trajectory use `painn-ase evaluate`, then "
@@ -244,18 +250,14 @@ def _take_positions(atoms: Atoms, path: Path) -> None:
 
 
 def _normal_modes(
-    atoms: Atoms, calculator: PaiNNCalculator, folder: Path, narrator: Narrator
+    atoms: Atoms, calculator: PaiNNCalculator | DrivenCalculator, folder: Path, narrator: Narrator
 ) -> HarmonicResult | None:
     if any(atoms.pbc):
         return None  # one point of the Brillouin zone would pretend to be the whole
     path = folder / "modes.json"
     if path.exists():
         return HarmonicResult.load(path)
-    exact = PaiNNCalculator(
-        list(calculator.potentials), dtype="float64", device=calculator.device,
-        charge=calculator.charge,
-    )  # fmt: skip
-    modes = harmonic(atoms, exact)
+    modes = harmonic(atoms, in_float64(calculator))
     if not len(modes.frequencies):
         raise GeometryError(
             f"{atoms.get_chemical_formula()} has no vibrations: it is one atom, or constraints "
@@ -312,7 +314,7 @@ def _sample(
 
 def _n_beads(
     atoms: Atoms,
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     config: SpectrumConfig,
     modes: HarmonicResult | None,
     folder: Path,
@@ -348,7 +350,7 @@ def _n_beads(
 
 
 def _segments(
-    calculator: PaiNNCalculator,
+    calculator: PaiNNCalculator | DrivenCalculator,
     config: SpectrumConfig,
     n_beads: int,
     quantities: tuple[str, ...],
@@ -383,11 +385,10 @@ def _segments(
     label = "NVE" if config.nuclei == "classical" else config.nuclei.upper()
     with narrator.bar(f"{len(replicas)} {label} segments", md.steps) as tick:
         result = run_replicas(
-            driving(calculator.backends),
+            calculator,
             starts,
             md,
-            device=calculator.device,
-            charge=calculator.total_charge(starts[0]),
+            charge=_responding(calculator).total_charge(starts[0]),
             beads=beads,
             trajectory=path,
             restart=has_state(path.with_suffix(".state.npz")),
