@@ -90,7 +90,7 @@ def test_water_is_learnt_from_a_few_frames(here) -> None:
 
 
 def test_a_stopped_run_goes_on_through_both_phases(here) -> None:
-    config = replace(CONFIG, steps=40, near=12, batch=4, max_frames=40, settled=1e6, agreed=1e6)
+    config = replace(CONFIG, steps=4, near=12, batch=4, max_frames=40, settled=1e6, agreed=1e6)
     guide = PaiNNCalculator("water")
     start = molecule("H2O")
     with pytest.raises(KeyboardInterrupt):
@@ -116,7 +116,7 @@ def test_a_stopped_run_goes_on_through_both_phases(here) -> None:
 
 
 def test_no_round_is_begun_that_the_budget_does_not_hold(here) -> None:
-    config = replace(CONFIG, steps=20, near=12, settled=0.01)
+    config = replace(CONFIG, steps=3, near=12, settled=0.01)
     guide = PaiNNCalculator("water")
     found = learn(molecule("H2O"), config, "run", guide=guide, processes=1, budget=0.5)
     assert len(found.rounds) == 1
@@ -128,9 +128,9 @@ def test_no_round_is_begun_that_the_budget_does_not_hold(here) -> None:
 
 
 def test_a_run_goes_on_from_a_model(here) -> None:
-    config = replace(CONFIG, start="water", near=6, steps=20, dynamics_rounds=0, max_frames=6)
+    config = replace(CONFIG, start="water", near=6, steps=5, dynamics_rounds=0, max_frames=6)
     found = learn(molecule("H2O"), config, "run", processes=1)
-    # 20 steps with six frames leave bundled water what it was
+    # five steps with six frames leave bundled water what it was
     _, exact = truth_of_water()
     np.testing.assert_allclose(found.rounds[0].frequencies, exact, rtol=0.02)
 
