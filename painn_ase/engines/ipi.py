@@ -7,6 +7,7 @@ behind; here both are noticed and the run goes on from i-PI's own restart file. 
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -396,13 +397,22 @@ def _end(run: _Watched) -> None:
 def _command(name: str) -> str:
     """A program of i-PI, beside this Python or on the path."""
     beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
+    found = str(beside) if beside.exists() else _installed_with_ipi(name) or shutil.which(name)
     if found is None:
         raise MissingDependencyError(
             f"i-PI is installed, its program {name} is not on the path. Activate the environment "
             "it was installed in."
         )
     return found
+
+
+def _installed_with_ipi(name: str) -> str | None:
+    """The program that came with the imported i-PI, which may be in another folder than Python."""
+    for file in importlib.metadata.files("ipi") or ():
+        path = Path(str(file.locate())).resolve()
+        if file.name == name and os.access(path, os.X_OK):
+            return str(path)
+    return None
 
 
 def _last_step(folder: Path) -> int:

@@ -90,6 +90,27 @@ def test_a_run_starts_from_the_models_energy_and_gathers_means_over_beads(
         run_ipi(tmp_path / "r", "water", molecule("H2O"), config)
 
 
+def test_the_first_step_of_ipi_has_the_calculators_energy_and_forces(tmp_path) -> None:
+    folder, config = tmp_path / "r", IPIConfig(method="nve", beads=1, steps=2, stride=1)
+    atoms = molecule("H2O")
+    atoms.rattle(0.03, seed=2)
+    write_input(folder, "water", atoms, config)
+    text = (folder / "input.xml").read_text()
+    asked = (
+        "<properties filename='pot'> [ step, potential{electronvolt} ] </properties>"
+        "<trajectory filename='for' format='xyz'> forces{ev/ang} </trajectory>"
+    )
+    (folder / "input.xml").write_text(text.replace("<checkpoint", asked + "<checkpoint", 1))
+    run_ipi(folder, "water", atoms, config, restart=True)
+    atoms.calc = PaiNNCalculator("water", dtype="float64")
+    energy = np.loadtxt(folder / "run.pot")[0, 1]
+    assert energy == pytest.approx(atoms.get_potential_energy(), rel=1e-8, abs=1e-8)
+    rows = (folder / "run.for_0.xyz").read_text().splitlines()[2:5]
+    forces = np.array([[float(x) for x in row.split()[1:4]] for row in rows])
+    # i-PI prints six digits behind the first
+    np.testing.assert_allclose(forces, atoms.get_forces(), rtol=1e-5, atol=1e-5)
+
+
 def _kill_now_and_then(folder: Path, times: int, whom: str, every: int) -> threading.Thread:
     """SIGKILL to processes of a run, each time it has made some more steps."""
 
