@@ -129,9 +129,7 @@ def write_input(folder: Path, model: str, atoms: Atoms, config: IPIConfig) -> No
     still.set_constraint()
     ase.io.write(folder / TEMPLATE, still, format="extxyz")
     cell = still.cell.cellpar() if any(still.pbc) else [_EMPTY] * 3 + [90.0] * 3
-    moved = still.copy()
-    if any(still.pbc):  # i-PI's cells have a along x, b in the xy plane
-        moved.set_cell(cell, scale_atoms=True)
+    moved = _turned(still)
     lines = [
         str(len(still)),
         "# CELL(abcABC): " + " ".join(f"{x:.10f}" for x in cell) + " cell{angstrom} "
@@ -143,6 +141,14 @@ def write_input(folder: Path, model: str, atoms: Atoms, config: IPIConfig) -> No
     ]
     write_text(folder / START, "\n".join(lines) + "\n")
     write_text(folder / INPUT, _xml(_parameters(model), still, config))
+
+
+def _turned(atoms: Atoms) -> Atoms:
+    """The structure as i-PI has it: a cell's a along x, its b in the xy plane."""
+    moved: Atoms = atoms.copy()
+    if any(moved.pbc):
+        moved.set_cell(moved.cell.cellpar(), scale_atoms=True)
+    return moved
 
 
 def _parameters(model: str) -> str:
@@ -479,7 +485,7 @@ def gather(folder: str | Path, atoms: Atoms, config: IPIConfig) -> Path:
     }
     writer = TrajectoryWriter.create(
         target,
-        System.of(atoms, n_beads=1),
+        System.of(_turned(atoms), n_beads=1),
         dict.fromkeys(found, config.stride),
         provenance={"config": about, "ipi": to_dict(config)},
         overwrite=True,
