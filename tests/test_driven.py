@@ -174,3 +174,13 @@ def test_ring_polymers_and_fluxes_without_a_model_are_refused(here) -> None:
     assert "add --response MODEL" in str(flux.exception)
     found = parties("md", "H2O", None, "a:b", "water")
     assert (found.structure, found.model, found.driver) == ("H2O", "water", "a:b")
+
+
+def test_a_charge_that_is_changed_reaches_the_model_beside_a_driver() -> None:
+    model = PaiNNCalculator(random_potential(16, 2, 8, 4.0, heads=("energy", "dipole")))
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = DrivenCalculator(EMT(), model)
+    atoms.get_dipole_moment()
+    atoms.info["charge"] = 1.0
+    np.testing.assert_allclose(atoms.get_dipole_moment(), model.get_dipole_moment(atoms))
+    assert abs(atoms.calc.get_property("charges", atoms).sum() - 1.0) < 1e-5

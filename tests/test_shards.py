@@ -170,3 +170,13 @@ def test_executors_of_queues_make_the_pieces(tmp_path, monkeypatch, library) -> 
             found = ensemble("water", molecule("H2O"), config, tmp_path / "s", 2, pool)
     assert found.segments.completed
     assert (tmp_path / "s" / "shard_2_of_2" / "shard.json").exists()
+
+
+def test_pieces_of_an_earlier_run_with_other_settings_are_not_taken_for_these(tmp_path) -> None:
+    config = replace(CONFIG, replicas=2)
+    with ThreadPoolExecutor(1) as pool:
+        ensemble("water", molecule("H2O"), config, tmp_path, 2, pool)
+        with pytest.raises(TrajectoryError, match=r"other settings \(temperature\)"):
+            ensemble(
+                "water", molecule("H2O"), replace(config, temperature=400.0), tmp_path, 2, pool
+            )

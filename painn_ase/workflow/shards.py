@@ -241,8 +241,6 @@ def _work(
     relax: bool | None,
 ) -> str:
     """One piece, in a worker."""
-    if (Path(folder) / shard.folder / _DONE).exists():
-        return shard.folder
     run_shard(PaiNNCalculator(model, **options), atoms, config, folder, shard, relax=relax)
     return shard.folder
 
