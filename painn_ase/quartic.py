@@ -19,7 +19,7 @@ from painn_ase.errors import DataError, GeometryError, NonFiniteError
 from painn_ase.evaluation import evaluate
 from painn_ase.spectra import HarmonicResult, QuarticField, harmonic, rotor_of
 from painn_ase.spectra.anharmonic_analysis import chosen_modes
-from painn_ase.spectra.anharmonic_field import unit_lengths
+from painn_ase.spectra.anharmonic_field import unit_moves
 from painn_ase.units import ev_to_invcm
 
 __all__ = ["quartic_field"]
@@ -193,8 +193,7 @@ class _Surface:
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self._atoms, self._calc, self._progress = atoms, calc, progress
-        lengths = unit_lengths(modes.frequencies)
-        self._moves = modes.modes / np.sqrt(modes.masses)[:, None] * lengths[:, None, None]
+        self._moves = unit_moves(modes)
         self._names = ["forces"]
         if "dipole" in getattr(calc, "implemented_properties", ()):
             self._names.append("dipole")

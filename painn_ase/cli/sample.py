@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,22 +82,12 @@ def sample(
         seed=seed,
     )
     calculator = _calculator(engine, model, starts)
-    bars, shown = ExitStack(), list[Callable[[int, str], None]]()
-    narrator = TerminalNarrator()
-
-    def show(done: int, total: int, note: str) -> None:
-        if not shown:
-            shown.append(bars.enter_context(narrator.bar("structures", total)))
-        shown[0](done, note)
-
-    with bars:
-        report = make(starts, calculator, config, progress=show)
+    with TerminalNarrator().bar("structures", len(starts)) as tick:
+        report = make(starts, calculator, config, progress=lambda done, _, note: tick(done, note))
     if not report.frames:
         raise DataError("no frame is left: all were broken, alike or certain. Ask for more.")
     write(output, report.frames, format="extxyz")
-    kinds: dict[str, int] = {}
-    for frame in report.frames:
-        kinds[frame.info["source"]] = kinds.get(frame.info["source"], 0) + 1
+    kinds = Counter(frame.info["source"] for frame in report.frames)
     listed = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
     typer.echo(
         f"wrote {output}: {len(report.frames)} frames of {len(starts)} structures ({listed}); left "

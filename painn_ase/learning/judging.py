@@ -72,20 +72,21 @@ def judge(members: PaiNNCalculator, atoms: Atoms) -> Judgement:
     atoms : Atoms
         Near the minimum.
     """
+    minimum, modes = _relaxed(atoms, members)
+    each = [PaiNNCalculator(p, dtype="float64", charge=members.charge) for p in members.potentials]
+    frequencies = np.array([_relaxed(minimum, member)[1].frequencies for member in each])
+    return Judgement(minimum, modes, frequencies.mean(axis=0), frequencies.std(axis=0, ddof=1))
+
+
+def _relaxed(atoms: Atoms, calculator: PaiNNCalculator) -> tuple[Atoms, HarmonicResult]:
+    """The minimum and its modes."""
     minimum = atoms.copy()
     minimum.set_constraint()
-    minimum.calc = members
+    minimum.calc = calculator
     BFGS(minimum, logfile=None).run(fmax=_FMAX, steps=_STEPS)
-    modes = harmonic(minimum, members)
-    found = []
-    for potential in members.potentials:
-        own = minimum.copy()
-        own.calc = PaiNNCalculator(potential, dtype="float64", charge=members.charge)
-        BFGS(own, logfile=None).run(fmax=_FMAX, steps=_STEPS)
-        found.append(harmonic(own, own.calc).frequencies)
-    frequencies = np.array(found)
+    modes = harmonic(minimum, calculator)
     minimum.calc = None
-    return Judgement(minimum, modes, frequencies.mean(axis=0), frequencies.std(axis=0, ddof=1))
+    return minimum, modes
 
 
 def _largest(values: Array, frequencies: Array) -> float:

@@ -18,7 +18,6 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.optimize import BFGS
 
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import DataError
@@ -37,7 +36,8 @@ from painn_ase.sampling import (
     thermal,
 )
 from painn_ase.sampling.displacements import bonds_of, widths
-from painn_ase.spectra.anharmonic_field import unit_lengths
+from painn_ase.sampling.sample import relaxed
+from painn_ase.spectra.anharmonic_field import unit_moves
 from painn_ase.training import TrainConfig, train
 from painn_ase.training.config import (
     DataSpec,
@@ -132,7 +132,7 @@ class _Loop:
         self.guide, self.processes, self.narrator = guide, processes, narrator
         self.engine: Engine = make_engine(config.engine, config.level)
         self.record = Record(folder / "learn.json")
-        self.label_cost = self.step_cost = 0.0  # seconds
+        self.judged: dict[int, Judgement] = {}  # round → its committee's, once asked for
 
     # ------------------------------------------------------------------ the whole
 
@@ -232,7 +232,7 @@ class _Loop:
         train_started = clock.monotonic()
         self._train(number)
         judge_started = clock.monotonic()
-        found = self._judge(number)
+        found = self._judgement(number)
         before = self.record.rounds[-1].frequencies if self.record.rounds else None
         spreads = [float(f.info.get("forces_std", 0.0)) for f in self._frames(number)]
         self.record.rounds.append(
@@ -270,7 +270,7 @@ class _Loop:
         if number == 0:
             chosen = self._first_frames()
         elif phase == "near":
-            chosen = self._near_frames(self._committee(number - 1))
+            chosen = self._near_frames(self._judgement(number - 1))
         else:
             chosen = self._uncertain_frames(self._committee(number - 1))
         chosen = chosen[: self._n_next()]
@@ -289,10 +289,7 @@ class _Loop:
             guide = PaiNNCalculator(self._start_models()[0], dtype="float64")
         if guide is None:
             guide = tblite_calculator(charge=float(self.atoms.info.get("charge", 0.0)))
-        relaxed = self.atoms.copy()
-        relaxed.calc = guide
-        BFGS(relaxed, logfile=None).run(fmax=0.01, steps=500)
-        minimum = Atoms(relaxed.numbers, relaxed.positions, info={"source": "minimum"})
+        minimum = relaxed(self.atoms, self.atoms.get_chemical_formula(), guide)
         n = max(self.config.near - 1, 1)
         counts = SampleConfig(
             near=n - n // 4,
@@ -303,11 +300,11 @@ class _Loop:
             seed=self.config.seed,
         )
         report = sample([minimum], guide, counts)
+        minimum.info["source"] = "minimum"
         return [minimum, *report.frames]
 
-    def _near_frames(self, committee: PaiNNCalculator) -> list[Atoms]:
+    def _near_frames(self, found: Judgement) -> list[Atoms]:
         """Frames near the committee's minimum, wider along the modes it knows least."""
-        found = judge(committee, self._minimum())
         rng = np.random.default_rng([self.config.seed, len(self.record.rounds)])
         kelvin = np.full(len(found.modes.frequencies), _NARROW)
         kelvin[found.worst(_WORST_MODES)] = _WIDE
@@ -440,24 +437,25 @@ class _Loop:
         )
         finished.touch()
 
-    def _judge(self, number: int) -> Judgement:
-        return judge(self._committee(number), self._minimum())
+    def _judgement(self, number: int) -> Judgement:
+        """Of the committee of a round, from the newest minimum; made once."""
+        if number not in self.judged:
+            self.judged[number] = judge(self._committee(number), self._minimum())
+        return self.judged[number]
 
     def _check_against_engine(self) -> None:
         """Curvatures along a few modes by the engine itself, at the committee's minimum."""
         started = clock.monotonic()
-        found = judge(self._committee(len(self.record.rounds) - 1), self._minimum())
+        found = self._judgement(len(self.record.rounds) - 1)
         intensity = found.modes.infrared
         order = list(found.worst(_CHECKED - 1))
         if intensity is not None:
             order += [n for n in np.argsort(-intensity) if n not in order]
         chosen = [int(n) for n in order[:_CHECKED]]
         wavenumbers = np.maximum(np.abs(found.modes.frequencies), 100.0)
-        lengths = unit_lengths(wavenumbers)
-        frames, moves = [], []
-        for mode in chosen:
-            move = found.modes.modes[mode] / np.sqrt(found.modes.masses)[:, None] * lengths[mode]
-            moves.append(move)
+        moves = unit_moves(found.modes, wavenumbers)[chosen]
+        frames = []
+        for move in moves:
             for sign in (1.0, -1.0):
                 frame = Atoms(found.minimum.numbers, found.minimum.positions + sign * _STEP * move)
                 frame.info = {k: v for k, v in self.atoms.info.items() if k == "charge"}

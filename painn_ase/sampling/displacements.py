@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from painn_ase.driven import DrivenCalculator
 from painn_ase.spectra import HarmonicResult, harmonic
-from painn_ase.spectra.anharmonic_field import unit_lengths
+from painn_ase.spectra.anharmonic_field import quantum_variance, unit_lengths
 from painn_ase.units import boltzmann_constant, ev_to_invcm
 
 __all__ = ["bonds_of", "displaced", "modes_of", "turned", "widths"]
@@ -55,9 +55,10 @@ def widths(modes: HarmonicResult, temperature: float | Array, *, quantum: bool) 
         Of quantum oscillators, ⟨q²⟩ = ½ coth(ħω/2kT), or of classical ones, kT/ħω.
     """
     wavenumbers = np.maximum(np.abs(modes.frequencies), _SOFTEST)
-    quanta = wavenumbers / ev_to_invcm
-    thermal = boltzmann_constant * np.asarray(temperature, dtype=float)
-    square = 0.5 / np.tanh(quanta / (2.0 * thermal)) if quantum else thermal / quanta
+    if quantum:
+        square = quantum_variance(wavenumbers, temperature)
+    else:
+        square = boltzmann_constant * np.asarray(temperature) * ev_to_invcm / wavenumbers
     return np.asarray(np.sqrt(square) * unit_lengths(wavenumbers))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from painn_ase.calculator import PaiNNCalculator
+from painn_ase.evaluation import evaluate
 from painn_ase.sampling.displacements import bonds_of
 
 __all__ = ["is_intact", "most_uncertain", "unlikeness", "without_duplicates"]
@@ -32,8 +33,7 @@ def unlikeness(one: Atoms, other: Atoms) -> float:
 
     Where they are turned, mirrored or have like atoms exchanged it is zero.
     """
-    difference = _distances(one) - _distances(other)
-    return float(np.sqrt(np.mean(difference**2))) if difference.size else 0.0
+    return _apart(_distances(one), _distances(other))
 
 
 def without_duplicates(frames: Sequence[Atoms]) -> list[Atoms]:
@@ -48,7 +48,7 @@ def without_duplicates(frames: Sequence[Atoms]) -> list[Atoms]:
             key = tuple(frame.numbers.tolist())
             own = _distances(frame)
             others = seen.setdefault(key, [])
-            if any(np.sqrt(np.mean((own - other) ** 2)) < _SAME for other in others):
+            if any(_apart(own, other) < _SAME for other in others):
                 continue
             others.append(own)
         kept.append(frame)
@@ -56,15 +56,15 @@ def without_duplicates(frames: Sequence[Atoms]) -> list[Atoms]:
 
 
 def most_uncertain(
-    frames: Sequence[Atoms], committee: Any, n_frames: int, least: float = 0.0
+    frames: Sequence[Atoms], committee: PaiNNCalculator, n_frames: int, least: float = 0.0
 ) -> list[Atoms]:
     """The frames on whose forces the members of a committee disagree most.
 
     Parameters
     ----------
     frames : sequence of Atoms
-    committee : Calculator
-        With ``forces_std`` in its results, as a PaiNNCalculator of several models has.
+    committee : PaiNNCalculator
+        Of several models.
     n_frames : int
         At most so many.
     least : float
@@ -76,14 +76,17 @@ def most_uncertain(
         The most uncertain first; ``info["forces_std"]`` is the largest of a frame's atoms, eV/Å.
     """
     scored = []
-    for frame in frames:
+    for frame, found in zip(frames, evaluate(committee, frames, ["forces"]), strict=True):
         moved = frame.copy()
-        committee.calculate(moved, ["energy", "forces"])
-        spread = np.linalg.norm(np.asarray(committee.results["forces_std"]), axis=1)
-        moved.info["forces_std"] = float(spread.max())
+        moved.info["forces_std"] = float(np.linalg.norm(found["forces_std"], axis=1).max())
         scored.append(moved)
     scored.sort(key=lambda frame: -float(frame.info["forces_std"]))
     return [frame for frame in scored if frame.info["forces_std"] >= least][:n_frames]
+
+
+def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    difference = one - other
+    return float(np.sqrt(np.mean(difference**2))) if difference.size else 0.0
 
 
 def _distances(frame: Atoms) -> NDArray[np.float64]:

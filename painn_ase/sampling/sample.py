@@ -16,7 +16,7 @@ from painn_ase.sampling.displacements import bonds_of, displaced, modes_of, turn
 from painn_ase.sampling.filters import is_intact, most_uncertain, without_duplicates
 from painn_ase.sampling.thermal import thermal
 
-__all__ = ["SampleConfig", "SampleReport", "sample"]
+__all__ = ["SampleConfig", "SampleReport", "relaxed", "sample"]
 
 #: K and cm⁻¹: near frames have the classical width of `_COLD`, softer modes that of `_WARM`.
 _COLD, _WARM, _STIFF = 120.0, 400.0, 1000.0
@@ -162,18 +162,15 @@ def _name_of(structure: Atoms, number: int) -> str:
     for key in ("molecule", "smiles"):
         if key in structure.info:
             return str(structure.info[key])
-    return (
-        f"{structure.get_chemical_formula()}"
-        if number == 0
-        else (f"{structure.get_chemical_formula()} {number}")
-    )
+    formula = str(structure.get_chemical_formula())
+    return formula if number == 0 else f"{formula} {number}"
 
 
 def _frames_of(
     structure: Atoms, name: str, calculator: Any, config: SampleConfig, rng: np.random.Generator
 ) -> tuple[list[Atoms], int]:
     """Frames of one structure, one of each kind in turn, and how many were broken."""
-    minimum = _relaxed(structure, name, calculator, config.relax)
+    minimum = relaxed(structure, name, calculator) if config.relax else _checked(structure, name)
     bonded = bonds_of(minimum)
     kinds = _kinds(minimum, calculator, config, rng)
     found, n_broken = [], 0
@@ -209,22 +206,32 @@ def _kinds(
         yield f"md{temperature:g}", list(frames)
 
 
-def _relaxed(structure: Atoms, name: str, calculator: Any, relax: bool) -> Atoms:
-    """The minimum next to `structure`."""
+def relaxed(structure: Atoms, name: str, calculator: Any) -> Atoms:
+    """The minimum next to a molecule, with all that is said of it.
+
+    Raises
+    ------
+    GeometryError
+        For what :func:`sample` cannot sample, and a molecule that falls apart.
+    """
+    atoms = _checked(structure, name)
+    atoms.calc = calculator
+    BFGS(atoms, logfile=None).run(fmax=_FMAX, steps=_STEPS)
+    if not is_intact(atoms, bonds_of(structure)):
+        raise GeometryError(
+            f"{name} falls apart while it relaxes: the calculator does not know such molecules, or "
+            "the structure is no minimum. Give another, or relax = False."
+        )
+    atoms.calc = None
+    return atoms
+
+
+def _checked(structure: Atoms, name: str) -> Atoms:
+    """A copy that is free to move, of a structure that frames can be made of."""
     if any(structure.pbc):
         raise GeometryError(f"{name} is periodic; frames are made of molecules only.")
     if len(structure) < 2:
         raise GeometryError(f"{name} is a single atom, of which all frames are the same.")
-    atoms = structure.copy()
+    atoms: Atoms = structure.copy()
     atoms.set_constraint()
-    if relax:
-        atoms.calc = calculator
-        BFGS(atoms, logfile=None).run(fmax=_FMAX, steps=_STEPS)
-        if not is_intact(atoms, bonds_of(structure)):
-            raise GeometryError(
-                f"{name} falls apart while it relaxes: the calculator does not know such "
-                "molecules, or the structure is no minimum. Give another, or relax = False."
-            )
-        atoms.calc = None
-    result: Atoms = atoms
-    return result
+    return atoms

@@ -10,7 +10,7 @@ from ase import Atoms, units
 from ase.constraints import FixCom
 from ase.md.langevin import Langevin
 
-from painn_ase.units import boltzmann_constant
+from painn_ase.md.velocities import draw_velocities
 
 __all__ = ["thermal"]
 
@@ -39,8 +39,7 @@ def thermal(
     moving = atoms.copy()
     moving.calc = calculator
     moving.set_constraint(FixCom())
-    spread = np.sqrt(moving.get_masses() * boltzmann_constant * temperature)
-    moving.set_momenta(rng.normal(size=(len(moving), 3)) * spread[:, None])
+    moving.set_velocities(draw_velocities(moving.get_masses(), temperature, rng))
     run = Langevin(
         moving,
         _TIMESTEP * units.fs,

@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 
 from painn_ase.errors import DataError
 from painn_ase.rigid import turning_axes
-from painn_ase.units import ev_to_invcm, sqrt_ev_per_angstrom2_amu_to_invcm
+from painn_ase.spectra.harmonic_result import HarmonicResult
+from painn_ase.units import (
+    boltzmann_constant,
+    ev_to_invcm,
+    sqrt_ev_per_angstrom2_amu_to_invcm,
+)
 
-__all__ = ["QuarticField", "Rotor", "rotor_of", "unit_lengths"]
+__all__ = ["QuarticField", "Rotor", "quantum_variance", "rotor_of", "unit_lengths", "unit_moves"]
 
 Array = NDArray[np.float64]
 
@@ -28,6 +33,24 @@ def unit_lengths(frequencies: Array) -> Array:
     """Length of one unit of each dimensionless coordinate, Å√amu: √(ħ/2πcω)."""
     lengths: Array = np.sqrt(2.0 * rotational_invcm_amu_angstrom2 / frequencies)
     return lengths
+
+
+def unit_moves(modes: HarmonicResult, frequencies: Array | None = None) -> Array:
+    """Displacement of one unit of each dimensionless coordinate (n_modes, n_atoms, 3), Å.
+
+    `frequencies` (cm⁻¹) are those of the modes unless others are to set the units.
+    """
+    lengths = unit_lengths(modes.frequencies if frequencies is None else frequencies)
+    moves: Array = modes.modes / np.sqrt(modes.masses)[:, None] * lengths[:, None, None]
+    return moves
+
+
+def quantum_variance(frequencies: Array, temperature: float | Array) -> Array:
+    """⟨q²⟩ = ½ coth(hcω/2kT) of quantum oscillators in dimensionless coordinates; ½ at 0 K."""
+    kelvin = np.asarray(temperature, dtype=float)
+    with np.errstate(divide="ignore"):  # 0 K: the argument is infinite, and coth is 1
+        argument = frequencies / ev_to_invcm / (2.0 * boltzmann_constant * kelvin)
+    return np.asarray(0.5 / np.tanh(argument))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,10 @@ from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import DataError, GeometryError
 from painn_ase.evaluation import evaluate
 from painn_ase.spectra import HarmonicResult
-from painn_ase.spectra.anharmonic_field import unit_lengths
+from painn_ase.spectra.anharmonic_field import quantum_variance, unit_moves
 from painn_ase.testing.findings import Finding
 from painn_ase.testing.properties import compute_properties
-from painn_ase.units import boltzmann_constant, ev_to_invcm
+from painn_ase.units import ev_to_invcm
 
 __all__ = ["STIFF", "QuantumWidth", "draw_quantum", "examine_width", "quantum_width"]
 
@@ -107,15 +107,12 @@ def draw_quantum(
         raise DataError(
             f"no mode is above {STIFF:g} cm⁻¹: nothing here has a quantum width to examine."
         )
-    quanta = modes.frequencies[stiff] / ev_to_invcm
-    widths = np.full(len(quanta), 0.5)
-    if temperature > 0.0:
-        widths /= np.tanh(quanta / (2.0 * boltzmann_constant * temperature))
-    q = np.random.default_rng(seed).normal(size=(n_draws, len(quanta))) * np.sqrt(widths)
-    moves = modes.modes[stiff] / np.sqrt(modes.masses)[:, None]
-    moves = moves * unit_lengths(modes.frequencies[stiff])[:, None, None]
+    frequencies = modes.frequencies[stiff]
+    spread = np.sqrt(quantum_variance(frequencies, temperature))
+    q = np.random.default_rng(seed).normal(size=(n_draws, len(frequencies))) * spread
+    moves = unit_moves(modes, np.maximum(modes.frequencies, STIFF))[stiff]  # no root below zero
     positions = modes.positions + np.einsum("nm,mak->nak", q, moves)
-    return positions, 0.5 * np.einsum("nm,m->n", q**2, quanta)
+    return positions, 0.5 * np.einsum("nm,m->n", q**2, frequencies / ev_to_invcm)
 
 
 def quantum_width(
