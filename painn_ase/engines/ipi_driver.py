@@ -12,6 +12,7 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
+from ase.stress import voigt_6_to_full_3x3_stress
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.units import unit_to_internal, unit_to_user
 from numpy.typing import NDArray
@@ -63,7 +64,8 @@ class PaiNNDriver(Dummy_driver):  # type: ignore[misc]
         single = not isinstance(cell, list)
         cells, positions = ([cell], [pos]) if single else (cell, pos)
         frames = [self._frame(h, x) for h, x in zip(cells, positions, strict=True)]
-        found = [self._answer(f, r) for f, r in zip(frames, self._evaluated(frames), strict=True)]
+        results = evaluate(self.calculator, frames, self.names)
+        found = [self._answer(f, r) for f, r in zip(frames, results, strict=True)]
         return found[0] if single else found
 
     def _frame(self, cell: Array, positions: Array) -> Atoms:
@@ -74,16 +76,12 @@ class PaiNNDriver(Dummy_driver):  # type: ignore[misc]
         result: Atoms = frame
         return result
 
-    def _evaluated(self, frames: list[Atoms]) -> list[dict[str, Any]]:
-        return evaluate(self.calculator, frames, self.names)
-
     def _answer(self, frame: Atoms, found: dict[str, Any]) -> tuple[float, Array, Array, str]:
         energy = unit_to_internal("energy", "electronvolt", float(found["energy"]))
         forces = unit_to_internal("force", "ev/ang", found["forces"])
         virial = np.zeros((3, 3))
         if "stress" in found:
-            xx, yy, zz, yz, xz, xy = found["stress"]
-            stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+            stress = voigt_6_to_full_3x3_stress(found["stress"])
             virial = unit_to_internal("energy", "electronvolt", -stress * frame.get_volume())
         extras = {n: np.asarray(found[n]).ravel().tolist() for n in _EXTRAS if n in found}
         return energy, forces, virial, json.dumps(extras)

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +209,16 @@ def test_the_command_leaves_a_file_that_a_spectrum_is_made_of(tmp_path, monkeypa
     done = CliRunner().invoke(app, ["spectrum", "r/run.h5", "-o", "s", "--resolution", "400"])
     assert done.exit_code == 0, f"{done.output} {done.exception}"
     assert Path("s/infrared.csv").exists()
+
+
+def test_a_restart_with_other_settings_model_or_molecule_is_refused(tmp_path) -> None:
+    folder = tmp_path / "r"
+    write_input(folder, "water", molecule("H2O"), SHORT)
+    others = [
+        ("water", "H2O", replace(SHORT, beads=8), "beads"),
+        ("formaldehyde", "H2O", SHORT, "model"),
+        ("water", "H2O2", SHORT, "structure"),
+    ]
+    for model, name, config, what in others:
+        with pytest.raises(TrajectoryError, match=rf"begun with other settings \({what}\)"):
+            run_ipi(folder, model, molecule(name), config, restart=True)
