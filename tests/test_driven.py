@@ -184,3 +184,12 @@ def test_a_charge_that_is_changed_reaches_the_model_beside_a_driver() -> None:
     atoms.info["charge"] = 1.0
     np.testing.assert_allclose(atoms.get_dipole_moment(), model.get_dipole_moment(atoms))
     assert abs(atoms.calc.get_property("charges", atoms).sum() - 1.0) < 1e-5
+
+
+def test_rings_are_refused_beside_a_driver_however_few_names_are_given(here) -> None:
+    alone = run("md", "H2O", "--driver", "somebodys:water", "--ensemble", "trpmd")
+    assert "take a classical ensemble" in str(alone.exception)
+    made = run("md", "water", "H2O", "--ensemble", "pimd", "--beads", "2", "--steps", "4", "-q")
+    assert made.exit_code == 0, made.output
+    going_on = run("md", "--restart", "--steps", "8", "--driver", "somebodys:water")
+    assert "take a classical ensemble" in str(going_on.exception)

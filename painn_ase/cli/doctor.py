@@ -104,14 +104,14 @@ def _calculator(name: str, charge: float | None) -> Calculator:
 def _modes(calculator: Calculator, atoms: Atoms) -> HarmonicResult:
     """Modes of `atoms`, which are relaxed in place."""
     from painn_ase.calculator import PaiNNCalculator
+    from painn_ase.driven import DrivenCalculator, in_float64
     from painn_ase.spectra import harmonic
     from painn_ase.workflow import relax
 
     if isinstance(calculator, PaiNNCalculator):  # single precision does not relax far enough
-        calculator = PaiNNCalculator(
-            list(calculator.potentials), dtype="float64", charge=calculator.charge
-        )
-    atoms.calc = calculator
+        atoms.calc = in_float64(calculator)
+    else:  # a Hessian from forces, where it has none
+        atoms.calc = DrivenCalculator(calculator)
     steps = relax(atoms, 1e-3)
     typer.echo(f"relaxed below 0.001 eV/Å in {steps} steps", err=True)
     modes = harmonic(atoms)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.driven import DrivenCalculator
 
-__all__ = ["DRIVER_HELP", "RESPONSE_HELP", "Parties", "check_named_again", "parties"]
+__all__ = ["DRIVER_HELP", "RESPONSE_HELP", "Parties", "parties", "require_named_driver"]
 
 DRIVER_HELP = (
     "Any ASE calculator, as module:factory or module:factory?key=value, whose forces move the "
@@ -54,7 +54,7 @@ class Parties:
         return DrivenCalculator(self.driving(), response, name=self.driver)
 
 
-def check_named_again(driver: str | None, was: str | None, state: Path) -> None:
+def require_named_driver(driver: str | None, was: str | None, state: Path) -> None:
     """A restart names its driver again: a restart file is data, and runs no code by itself.
 
     Raises

@@ -107,16 +107,19 @@ def md(
         options=typed_options(ctx), driver=driver, response=response,
     )  # fmt: skip
     state = output.with_suffix(".state.npz")
-    if restart and holds_replicas(state):
+    rings = restart and holds_replicas(state)
+    if driver is not None and (rings or ensemble in RING_ENSEMBLES):
+        raise SpecError(
+            "ring polymers move in batches of a model, and --driver is another program's "
+            "calculator: take a classical ensemble."
+        )
+    if rings:
         continue_ring(typed, ctx.params, output)
         return
     going_on = restart and has_state(state)
     if going_on:
         start = resume(SavedRun.load(state), typed, state)
-    elif driver is not None and model is not None and ensemble not in RING_ENSEMBLES:
-        refuse_ring_options(typed)
-        start = begin(model, structure, typed, ctx.params)
-    elif model is None or structure is None:
+    elif model is None or (structure is None and driver is None):
         missing = "model" if model is None else "structure"
         if restart:
             raise GeometryError(
@@ -124,12 +127,7 @@ def md(
                 "named to begin with. Check --output, or name model and structure."
             )
         raise SpecError(f"no {missing} to begin with: `painn-ase md MODEL STRUCTURE`.")
-    elif ensemble in RING_ENSEMBLES and driver is not None:
-        raise SpecError(
-            f"{ensemble} moves the beads of a model in batches, and --driver is another program's "
-            "calculator: take a classical ensemble."
-        )
-    elif ensemble in RING_ENSEMBLES:
+    elif ensemble in RING_ENSEMBLES and structure is not None:
         begin_ring(model, structure, typed, ctx.params, output)
         return
     else:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from painn_ase.cli.drivers import check_named_again as driver_named_again
-from painn_ase.cli.drivers import parties
+from painn_ase.cli.drivers import parties, require_named_driver
 from painn_ase.errors import ModelFileError, SpecError, TrajectoryError
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ def resume(saved: SavedRun, typed: Typed, state: Path) -> Start:
     driver = record.get("driver")
     if typed.driver is not None and typed.driver != driver:
         raise contradiction(state, "--driver", driver, typed.driver)
-    driver_named_again(typed.driver, driver, state)
+    require_named_driver(typed.driver, driver, state)
     typed = _positional(typed, driver)
     calculator = None
     if driver is None or "model" in record:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
-from painn_ase.graph import neighbor_pairs
 from painn_ase.spectra.anharmonic_field import unit_lengths
+from painn_ase.training.distances import pair_distances
 from painn_ase.training.findings import Finding
 from painn_ase.training.frames import FloatArray, Frame
 
@@ -56,16 +56,12 @@ def _bonds(frames: Sequence[Frame]) -> dict[int, FloatArray]:
     """Distance of every hydrogen to its nearest heavier neighbour, by that one's element."""
     lengths: dict[int, list[FloatArray]] = {}
     for frame in frames[:: max(len(frames) // _MOST, 1)]:
-        pairs = neighbor_pairs(frame.positions, frame.cell, frame.pbc, _LONGEST)
-        i, j = pairs.idx_i, pairs.idx_j
+        i, j, apart = pair_distances(frame, _LONGEST)
         bond = (frame.numbers[i] == 1) & np.isin(frame.numbers[j], list(_STRETCHES))
-        i, j, shifts = i[bond], j[bond], pairs.shifts[bond]
-        apart = np.linalg.norm(
-            frame.positions[j] - frame.positions[i] + shifts @ frame.cell, axis=1
-        )
+        i, j, apart = i[bond], j[bond], apart[bond]
         order = np.lexsort((apart, i))
-        first = np.unique(i[order], return_index=True)[1]
-        for z in np.unique(frame.numbers[j[order][first]]):
-            own = frame.numbers[j[order][first]] == z
-            lengths.setdefault(int(z), []).append(apart[order][first][own])
+        nearest = order[np.unique(i[order], return_index=True)[1]]
+        elements = frame.numbers[j[nearest]]
+        for z in np.unique(elements):
+            lengths.setdefault(int(z), []).append(apart[nearest][elements == z])
     return {z: np.concatenate(values) for z, values in lengths.items()}

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from ase.data import chemical_symbols
 from ase.formula import Formula
+from numpy.typing import NDArray
 
 from painn_ase.graph import neighbor_pairs
-from painn_ase.training.frames import Frame
+from painn_ase.training.frames import FloatArray, Frame
 
-__all__ = ["formulas", "smallest_distances"]
+__all__ = ["formulas", "pair_distances", "smallest_distances"]
 
 #: So many different formulas are listed; a model of more is one for any molecule of its elements.
 _MANY = 50
@@ -25,6 +26,16 @@ def formulas(frames: Sequence[Frame]) -> list[str]:
         formula = Formula.from_list([chemical_symbols[z] for z in numbers]).format("hill")
         counts[formula] = counts.get(formula, 0) + n
     return sorted(counts, key=lambda f: (-counts[f], f))[:_MANY]
+
+
+def pair_distances(
+    frame: Frame, cutoff: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Both atoms of every pair within `cutoff` (Å), images included, and their distances, Å."""
+    pairs = neighbor_pairs(frame.positions, frame.cell, frame.pbc, cutoff)
+    i, j = pairs.idx_i, pairs.idx_j
+    vectors = frame.positions[j] - frame.positions[i] + pairs.shifts @ frame.cell
+    return i, j, np.sqrt(np.einsum("ea,ea->e", vectors, vectors))
 
 
 def smallest_distances(frames: Sequence[Frame], cutoff: float) -> dict[str, float]:
@@ -44,10 +55,7 @@ def smallest_distances(frames: Sequence[Frame], cutoff: float) -> dict[str, floa
     """
     table = np.full((119, 119), np.inf)
     for frame in frames:
-        pairs = neighbor_pairs(frame.positions, frame.cell, frame.pbc, cutoff)
-        i, j = pairs.idx_i, pairs.idx_j
-        vectors = frame.positions[j] - frame.positions[i] + pairs.shifts @ frame.cell
-        distances = np.sqrt(np.einsum("ea,ea->e", vectors, vectors))
+        i, j, distances = pair_distances(frame, cutoff)
         a, b = frame.numbers[i], frame.numbers[j]
         np.minimum.at(table, (np.minimum(a, b), np.maximum(a, b)), distances)
     return {

@@ -36,7 +36,7 @@ def train(
     config : TrainConfig
     resume : bool
         Continue from the newest readable checkpoint of the same configuration and data; only the
-        number of epochs may differ, to lengthen a run or cut it short.
+        number of epochs or steps may differ, to lengthen a run or cut it short.
     overwrite : bool
         Start anew where there already is a run.
     tell : callable, optional

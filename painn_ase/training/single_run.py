@@ -313,19 +313,17 @@ class TrainingRun:
             about["held_out"] = {"n_frames": len(held_out), "errors": _plain(found)}
             summary["held_out"] = _short(found)
         if self.start is not None:
-            about["before"] = {"errors": self._errors_before(part)}
-        by_group = errors_by_group(potential, [*self.parts[part], *(held_out or ())], self.labels)
-        if len(by_group) > 1:
-            about["by_group"] = by_group
+            about["before"] = {"errors": self._errors_before(self.start, part)}
+        judged = [*self.parts[part], *(held_out or ())]
+        if len({frame.group for frame in judged}) > 1:
+            about["by_group"] = errors_by_group(potential, judged, self.labels)
         write_errors(errors_of(comparisons), self.folder / "errors.json", about)
         export_model(potential, potential.spec, self.model_path, {"errors": summary})
         plot_report(comparisons, self.folder / "log", self.folder)
         return self.model_path
 
-    def _errors_before(self, part: str) -> dict[str, Any]:
+    def _errors_before(self, base: AtomisticPotential, part: str) -> dict[str, Any]:
         """Errors of the model it started from on the same frames, where it could be asked."""
-        base = self.start
-        assert base is not None
         able = [n for n in self.labels if n in base.properties]
         known = set(base.spec.elements)
         frames = [f for f in self.parts[part] if {int(z) for z in f.numbers} <= known]

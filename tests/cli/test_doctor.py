@@ -72,3 +72,24 @@ def test_what_is_no_calculator_is_refused_with_the_remedy(
     result = doctor(name, "name:CO")
     assert isinstance(result.exception, SpecError)
     assert reason in str(result.exception)
+
+
+def test_the_quantum_width_of_a_calculator_without_a_hessian_is_examined(
+    tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "plain.py").write_text(
+        "from ase.calculators.calculator import Calculator\n"
+        "from painn_ase import PaiNNCalculator\n\n"
+        "class Plain(Calculator):\n"
+        "    implemented_properties = ['energy', 'forces']\n"
+        "    def calculate(self, atoms=None, properties=('energy',), system_changes=()):\n"
+        "        super().calculate(atoms, properties, system_changes)\n"
+        "        inner = PaiNNCalculator('water', dtype='float64')\n"
+        "        self.results = {'energy': inner.get_potential_energy(self.atoms),\n"
+        "                        'forces': inner.get_forces(self.atoms)}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("painn_ase.testing.doctor._N_DRAWS", 50)
+    result = doctor("plain:Plain", "H2O", "--steps", "0", "--quantum")
+    assert result.exit_code == 0, result.output
+    assert "no hole" in result.output
