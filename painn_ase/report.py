@@ -12,6 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from painn_ase._version import __version__
+from painn_ase.driven import DrivenCalculator
 from painn_ase.md.identity import charge_of_run
 from painn_ase.page import Page, page_record
 from painn_ase.plotting import (
@@ -156,6 +157,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "painn_ase": __version__,
         "formula": outcome.formula,
         "model": short_header(outcome.model),
+        "driver": outcome.driver,
         "settings": to_dict(outcome.config),
         "temperature_K": outcome.temperature,
         "n_beads": outcome.n_beads,
@@ -207,12 +209,13 @@ def report_markdown(outcome: Outcome) -> str:
 
 def _what_was_run(outcome: Outcome) -> str:
     ir = outcome.infrared
-    text = what_was_run(outcome.config, outcome.n_beads, None if ir is None else ir.fwhm)
+    width = None if ir is None else ir.fwhm
+    text = what_was_run(outcome.config, outcome.n_beads, width, outcome.driver)
     if outcome.modes is not None:
         text += (
             " Sticks are the normal modes of the relaxed structure, each as long as a line of its "
             "intensity is high in this spectrum, divided by what the legend says; they are the "
-            "same model without anharmonicity and temperature."
+            "same forces without anharmonicity and temperature."
         )
     return text
 
@@ -399,7 +402,11 @@ def _write_modes_page(
 ) -> None:
     """The page, and what `painn-ase report` needs to make it again."""
     formula = atoms.get_chemical_formula()
-    model = short_header(to_dict(atoms.calc.potential.spec))
-    summary = {"painn_ase": __version__, "formula": formula, "model": model}
+    responding, driver = atoms.calc, ""
+    if isinstance(atoms.calc, DrivenCalculator):
+        responding, driver = atoms.calc.response, atoms.calc.name_of_driver
+    model = {} if responding is None else short_header(to_dict(responding.potential.spec))
+    summary = {"painn_ase": __version__, "formula": formula, "model": model, "driver": driver}
     write_text(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False))
-    Page(page_record([harmonic_result(formula, result, drawn, model)])).save(folder / "report.html")
+    shown = harmonic_result(formula, result, drawn, model, driver)
+    Page(page_record([shown])).save(folder / "report.html")

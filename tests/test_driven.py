@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase.build import molecule
@@ -127,6 +130,28 @@ def test_harmonic_by_the_command_has_the_drivers_frequencies(here) -> None:
     alone = run("harmonic", "H2O", "--driver", "somebodys:water")
     assert alone.exit_code == 0, alone.output
     assert "1648.2" in alone.output
+
+
+@pytest.mark.parametrize(
+    ("options", "response", "said"),
+    [
+        (["water", "H2O"], "water", "of the model, by automatic differentiation"),
+        (["H2O"], None, "as far as it gives them"),
+    ],
+)
+def test_the_page_of_modes_says_whose_forces_they_are_of(
+    here, options: list[str], response: str | None, said: str
+) -> None:
+    done = run("harmonic", *options, "--driver", "somebodys:water", "-o", "modes")
+    assert done.exit_code == 0, done.output
+    facts = json.loads(Path("modes/summary.json").read_text(encoding="utf-8"))
+    assert facts["driver"] == "somebodys:water"
+    assert facts["model"].get("name") == response
+    first = Path("modes/report.html").read_text(encoding="utf-8")
+    assert run("report", "modes", "-o", "again.html").exit_code == 0
+    for page in (first, Path("again.html").read_text(encoding="utf-8")):
+        assert "relaxed with somebodys:water" in page
+        assert said in page
 
 
 def test_dynamics_of_a_driver_with_fluxes_goes_on_and_has_a_spectrum(here) -> None:

@@ -20,7 +20,7 @@ from painn_ase.spectra import HarmonicResult, Spectrum, load_spectrum
 from painn_ase.trajectory import TrajectoryReader
 from painn_ase.workflow.numbers import SeriesSpectra, all_spectra, series_of_segments
 from painn_ase.workflow.records import Outcome, SpectrumConfig, saved_settings
-from painn_ase.workflow.words import caveats, what_was_run
+from painn_ase.workflow.words import caveats, how_modes_were_made, what_was_run
 
 __all__ = [
     "folder_result",
@@ -96,7 +96,9 @@ def folder_result(folder: str | Path, name: str | None = None) -> PageResult:
     elif (folder / "modes.json").exists():
         modes = HarmonicResult.load(folder / "modes.json")
         facts = _facts(folder, needed=False)
-        result = harmonic_result(name, modes, _curves(folder), facts.get("model") or {})
+        result = harmonic_result(
+            name, modes, _curves(folder), facts.get("model") or {}, str(facts.get("driver") or "")
+        )
     if result is not None:
         beside = folder / "anharmonic.json"
         if result.modes is not None and beside.exists():
@@ -112,9 +114,17 @@ def folder_result(folder: str | Path, name: str | None = None) -> PageResult:
 
 
 def harmonic_result(
-    name: str, modes: HarmonicResult, curves: SeriesSpectra, model: Mapping[str, Any]
+    name: str,
+    modes: HarmonicResult,
+    curves: SeriesSpectra,
+    model: Mapping[str, Any],
+    driver: str = "",
 ) -> PageResult:
-    """Normal modes and their broadened lines, for a page."""
+    """Normal modes and their broadened lines, for a page.
+
+    `driver` names the calculator of the forces where that is not the model; `model` is then the
+    header of the one for responses, empty where there is none.
+    """
     widths = {f"{s.fwhm:g}" for s in (curves.infrared, curves.raman) if s is not None and s.fwhm}
     lines = f" Lines are {' and '.join(widths)} cm⁻¹ wide." if widths else ""
     return PageResult(
@@ -125,9 +135,7 @@ def harmonic_result(
         polarised=curves.polarised or _polarised_lines(modes, curves.raman),
         modes=modes,
         model=model,
-        methods="Harmonic frequencies of the relaxed structure; infrared intensities and Raman "
-        "activities from derivatives of dipole and polarizability, all by automatic "
-        "differentiation in double precision." + lines,
+        methods=how_modes_were_made(driver, bool(model)) + lines,
         caveats=(
             "Harmonic: no anharmonicity and no temperature; X–H stretches come out some 3 to 5 % "
             "too high.",
@@ -217,6 +225,7 @@ def _of_outcome(outcome: Outcome) -> PageResult:
             "thermostat": None if thermostat is None else thermostat.temperature,
             "seconds": outcome.seconds,
         },
+        outcome.driver,
     )
 
 
@@ -245,7 +254,8 @@ def _of_run(folder: Path, name: str) -> PageResult:
         }
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / 'summary.json'} holds something else: {error!r}.") from error
-    return _of_workflow(folder, config, found, modes, about, run)
+    driver = str(facts.get("driver") or "")
+    return _of_workflow(folder, config, found, modes, about, run, driver)
 
 
 def _of_workflow(
@@ -255,6 +265,7 @@ def _of_workflow(
     modes: HarmonicResult | None,
     about: Mapping[str, Any],
     run: Mapping[str, Any],
+    driver: str,
 ) -> PageResult:
     first = found.infrared or found.raman
     return PageResult(
@@ -273,7 +284,9 @@ def _of_workflow(
             **run,
             **_run_curves(folder / "segments.h5"),
         ),
-        methods=what_was_run(config, int(run["beads"]), None if first is None else first.fwhm),
+        methods=what_was_run(
+            config, int(run["beads"]), None if first is None else first.fwhm, driver
+        ),
         caveats=caveats(config, raman=found.raman is not None, modes=modes is not None),
     )
 

@@ -249,6 +249,9 @@ class Outcome:
         Where the files are.
     polarised : tuple of Spectrum or None
         Raman with parallel (VV) and crossed (VH) polarisers.
+    driver : str
+        The calculator that gave energies and forces in the model's place, ``module:factory``; ""
+        where the model did.
     """
 
     config: SpectrumConfig
@@ -267,6 +270,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     folder: Path = Path()
     polarised: tuple[Spectrum, Spectrum] | None = None
+    driver: str = ""
 
     def page(self, experiment: str | Path | None = None) -> Page:
         """The outcome as an offline HTML page: curves, moving modes, what to trust.

@@ -142,6 +142,7 @@ def run_spectrum(
         seconds=made.seconds,
         folder=folder,
         polarised=found.polarised,
+        driver=calculator.name_of_driver if isinstance(calculator, DrivenCalculator) else "",
     )
 
 

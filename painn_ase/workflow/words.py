@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from painn_ase.workflow.records import SpectrumConfig
 
-__all__ = ["caveats", "what_was_run"]
+__all__ = ["caveats", "how_modes_were_made", "what_was_run"]
 
 #: What each way to move the nuclei leaves wrong; the figures are those of water at 300 K.
 _NUCLEI = {
@@ -34,7 +34,7 @@ def caveats(config: SpectrumConfig, *, raman: bool, modes: bool) -> tuple[str, .
     return (*lines, _ERRORS)
 
 
-def what_was_run(config: SpectrumConfig, n_beads: int, fwhm: float | None) -> str:
+def what_was_run(config: SpectrumConfig, n_beads: int, fwhm: float | None, driver: str = "") -> str:
     """A paragraph for the methods section of a paper."""
     turning = "kept" if config.rotation else "removed"
     kind, beads = "NVE segments", ""
@@ -50,6 +50,26 @@ def what_was_run(config: SpectrumConfig, n_beads: int, fwhm: float | None) -> st
         "absolute, from the fluxes dμ/dt and dα/dt by automatic differentiation; the shaded band "
         "is two standard errors over the segments."
     )
+    if driver:
+        text += f" Energies and forces are those of {driver}; the model gave the fluxes alone."
     if fwhm is not None:
         text += f" A sharp line is {fwhm:.1f} cm⁻¹ wide (full width, Hann window)."
     return text
+
+
+def how_modes_were_made(driver: str, responses: bool) -> str:
+    """The same of a harmonic analysis; `responses` are a model's beside the `driver`."""
+    if not driver:
+        return (
+            "Harmonic frequencies of the relaxed structure; infrared intensities and Raman "
+            "activities from derivatives of dipole and polarizability, all by automatic "
+            "differentiation in double precision."
+        )
+    text = (
+        f"Harmonic frequencies of the structure relaxed with {driver}, from its own Hessian where "
+        "it gives one, else from central differences of its forces (0.005 Å); infrared intensities "
+        "and Raman activities from derivatives of dipole and polarizability"
+    )
+    if responses:
+        return f"{text} of the model, by automatic differentiation in double precision."
+    return f"{text} as far as it gives them, by the same differences."

@@ -51,6 +51,11 @@ def test_spectrum_by_a_driver_is_that_of_the_model(model: str, tmp_path: Path) -
     np.testing.assert_allclose(driven.intensity, own.intensity, atol=1e-4 * scale)
     record = json.loads((tmp_path / "b" / "model.json").read_text())
     assert record["identity"]["model"]["driver"] == driver
+    for page in ("report.md", "report.html"):
+        assert "Energies and forces are those of painn_ase.calculator" in (
+            tmp_path / "b" / page
+        ).read_text(encoding="utf-8")
+        assert "Energies and forces are those of" not in (tmp_path / "a" / page).read_text("utf-8")
     _run(*words, "--restart")
     _refused(
         TrajectoryError, "other model", "spectrum", "H2O", "--driver", LJ, "--response", model,
