@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from ase.data import atomic_numbers, covalent_radii
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from painn_ase.bonds import bonded_pairs
 from painn_ase.spectra import HarmonicResult
 
 __all__ = ["bonds_of", "mode_characters"]
@@ -21,8 +22,6 @@ __all__ = ["bonds_of", "mode_characters"]
 Array = NDArray[np.float64]
 Coordinates = tuple[list[str], Array]
 
-#: bonds are no longer than this times the sum of covalent radii
-_BOND = 1.2
 #: an angle wider than this bends in two directions and carries no torsion
 _LINEAR = np.radians(170.0)
 #: volume of the unit vectors to three neighbours, below which a centre is planar
@@ -37,10 +36,8 @@ _WHOLE = "motion of whole molecules"
 
 def bonds_of(symbols: tuple[str, ...], positions: Array) -> list[tuple[int, int]]:
     """Pairs of atoms i < j that are bonded, by their covalent radii."""
-    radii = np.array([covalent_radii[atomic_numbers.get(s, 0)] for s in symbols])
-    distance = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
-    near = distance < _BOND * (radii[:, None] + radii[None])
-    return [(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(near, 1)), strict=True)]
+    numbers = np.array([atomic_numbers.get(s, 0) for s in symbols], dtype=np.int64)
+    return [(int(i), int(j)) for i, j in bonded_pairs(numbers, positions)]
 
 
 def mode_characters(

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.data import covalent_radii
 from numpy.typing import NDArray
 
+from painn_ase.bonds import BOND, bonded
 from painn_ase.driven import DrivenCalculator
 from painn_ase.spectra import HarmonicResult, harmonic
 from painn_ase.spectra.anharmonic_field import quantum_variance, unit_lengths
@@ -22,8 +22,6 @@ Array = NDArray[np.float64]
 _SOFTEST = 60.0
 #: Å √amu and spreads: how far one mode is moved at most.
 _LONGEST, _MOST = 0.35, 2.5
-#: Sum of covalent radii times this is the longest bond.
-_BOND = 1.25
 #: Å; a longer bond of these elements, in order of their numbers, is a single one.
 _SINGLE = {(6, 6): 1.42, (6, 7): 1.40, (6, 8): 1.38, (7, 7): 1.35, (7, 8): 1.35, (8, 8): 1.35}
 
@@ -74,10 +72,10 @@ def displaced(
     return result
 
 
-def bonds_of(atoms: Atoms, factor: float = _BOND) -> NDArray[np.bool_]:
+def bonds_of(atoms: Atoms, reach: float = BOND) -> NDArray[np.bool_]:
     """Which atoms are bonded (n_atoms, n_atoms): closer than so many sums of covalent radii."""
-    radii = covalent_radii[atoms.numbers]
-    close: NDArray[np.bool_] = atoms.get_all_distances() < factor * (radii[:, None] + radii)
+    z = atoms.numbers
+    close = bonded(z[:, None], z[None], atoms.get_all_distances(), reach)
     np.fill_diagonal(close, False)
     return close
 

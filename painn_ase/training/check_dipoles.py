@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from ase.data import covalent_radii
 
+from painn_ase.bonds import bonded_pairs
 from painn_ase.training.findings import Finding, center_of_mass, formula, molecules
 from painn_ase.training.frames import FloatArray, Frame
 from painn_ase.units import debye_to_e_angstrom, e_bohr_to_e_angstrom
@@ -148,16 +148,15 @@ def _predicted(frame: Frame) -> FloatArray | None:
     it is the negative end.
     """
     z, r = frame.numbers, frame.positions
-    i, j = np.triu_indices(len(z), 1)
-    apart = np.linalg.norm(r[j] - r[i], axis=1)
-    bonded = apart < 1.25 * (covalent_radii[z[i]] + covalent_radii[z[j]])
-    neighbours = np.bincount(np.concatenate([i[bonded], j[bonded]]), minlength=len(z))
+    pairs = bonded_pairs(z, r)
+    neighbours = np.bincount(pairs.ravel(), minlength=len(z))
     if np.any((z == 6) & (neighbours == 1)):
         return None
     total = np.zeros(3)
-    for a, b, d in zip(i[bonded], j[bonded], apart[bonded], strict=True):
+    for a, b in pairs:
         if z[a] == z[b]:
             continue
+        d = np.linalg.norm(r[b] - r[a])
         low, high = (a, b) if z[a] < z[b] else (b, a)
         lengths = _BONDS.get((int(z[low]), int(z[high])))
         if lengths is None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from ase.data import covalent_radii
 
+from painn_ase.bonds import MOVING_BOND, bonded
 from painn_ase.training.consistency import vibrational_frequency
 from painn_ase.training.findings import Finding
 from painn_ase.training.frames import Frame
@@ -137,6 +137,6 @@ def _share_of_stretches(frame: Frame) -> float:
     apart = np.linalg.norm(
         frame.positions[hydrogen][:, None] - frame.positions[partners][None], axis=2
     )
-    reach = 1.3 * (covalent_radii[1] + covalent_radii[frame.numbers[partners]])
-    bound = (apart < reach).any(axis=1)
+    hydrogens = np.ones((len(hydrogen), 1), dtype=np.int64)
+    bound = bonded(hydrogens, frame.numbers[partners], apart, MOVING_BOND).any(axis=1)
     return float(bound.sum()) / (3 * frame.n_atoms) if bound.mean() > 0.9 else 0.0

@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from ase.data import covalent_radii
 from numpy.typing import NDArray
+
+from painn_ase.bonds import MOVING_BOND, bonded
 
 __all__ = ["is_isolated_molecule"]
 
 Array = NDArray[np.float64]
 
-#: Atoms closer than this many times the sum of their covalent radii are bonded.
-_BOND = 1.3
 #: Empty space between the molecule and its images that no bulk has, Å. Molecules of a liquid or a
 #: crystal touch: their surfaces are 2 to 3 Å apart, hydrogen atom to hydrogen atom.
 _VACUUM = 3.5
@@ -35,15 +34,15 @@ def is_isolated_molecule(numbers: NDArray[np.int64], positions: Array, cell: Arr
     """
     if len(numbers) > _MANY_ATOMS:
         return False
-    radii = np.asarray(covalent_radii)[numbers]
     shifts = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
     fractions = positions @ np.linalg.inv(cell)
     wrapped = (fractions - np.floor(fractions)) @ cell
     # [n, n, 27] distances to every neighbouring image
     between = wrapped[None, :, None] - wrapped[:, None, None] + (shifts @ cell)[None, None]
     distance = np.linalg.norm(between, axis=-1)
-    bonded = distance < _BOND * (radii[:, None] + radii[None])[..., None]
-    place = _unwrapped(bonded, shifts)
+    place = _unwrapped(
+        bonded(numbers[:, None, None], numbers[None, :, None], distance, MOVING_BOND), shifts
+    )
     if place is None:
         return False
     # image S of atom j belongs to the molecule of atom i itself where S = place_j - place_i
@@ -52,14 +51,14 @@ def is_isolated_molecule(numbers: NDArray[np.int64], positions: Array, cell: Arr
     return bool(others.min() > _VACUUM)
 
 
-def _unwrapped(bonded: NDArray[np.bool_], shifts: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def _unwrapped(bonds: NDArray[np.bool_], shifts: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """The image of each atom that makes the molecule whole [n_atoms, 3]; None for several parts."""
-    n_atoms = len(bonded)
+    n_atoms = len(bonds)
     place = np.zeros((n_atoms, 3), dtype=np.int64)
     seen, queue = {0}, [0]
     while queue:
         i = queue.pop()
-        for j, k in zip(*np.nonzero(bonded[i]), strict=True):
+        for j, k in zip(*np.nonzero(bonds[i]), strict=True):
             if int(j) not in seen:
                 seen.add(int(j))
                 place[j] = place[i] + shifts[k]
