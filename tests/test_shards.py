@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.cli import app
+from painn_ase.driven import DrivenCalculator
 from painn_ase.errors import DataError, TrajectoryError
 from painn_ase.models import bundled_models
 from painn_ase.trajectory import TrajectoryReader
@@ -41,6 +42,18 @@ def water() -> PaiNNCalculator:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return run_spectrum(water(), molecule("H2O"), CONFIG, tmp_path_factory.mktemp("whole"))
+
+
+def test_pieces_beside_a_driver_give_the_numbers_of_one_run_and_name_it(tmp_path) -> None:
+    """The forces are the model's own, handed in as another program's."""
+    short = SpectrumConfig(replicas=2, segment=0.02, equilibration=0.02, spacing=0.01, timestep=0.2)
+    both = DrivenCalculator(water(), water(), name="somebodys:forces")
+    one = run_spectrum(both, molecule("H2O"), short, tmp_path / "one")
+    for k in (1, 2):
+        run_shard(both, molecule("H2O"), short, tmp_path / "parts", Shard(k, 2))
+    merged = merge_shards(both, molecule("H2O"), tmp_path / "parts")
+    assert merged.driver == one.driver == "somebodys:forces"
+    np.testing.assert_allclose(merged.infrared.intensity, one.infrared.intensity, rtol=1e-9)
 
 
 def test_pieces_share_all_segments_and_none_twice() -> None:
