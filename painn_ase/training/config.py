@@ -339,6 +339,9 @@ class TrainConfig:
         A model to start from instead of random weights: a file, the name of a bundled model, or
         the folder of a committee. Its network, elements, reference energies and scales are kept;
         elements and heads that it lacks are added, heads without labels are dropped.
+    refit_reference_energies : bool
+        With `start`: the labels are of another level of theory, and the elements' reference
+        energies are moved to them by least squares.
     output : str or None
         Folder of the run; None for ``runs/<name>``.
     seed : int
@@ -358,6 +361,7 @@ class TrainConfig:
     schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
     runtime: RuntimeSpec = field(default_factory=RuntimeSpec)
     start: str | None = None
+    refit_reference_energies: bool = False
     output: str | None = None
     seed: int = 0
     n_models: int = 1
@@ -370,6 +374,11 @@ class TrainConfig:
             raise SpecError(f"name must be a plain, non-empty file name; got {self.name!r}.")
         if self.n_models < 1:
             raise SpecError(f"n_models must be at least 1; got {self.n_models}.")
+        if self.refit_reference_energies and self.start is None:
+            raise SpecError(
+                "refit_reference_energies goes with start, the model whose reference energies are "
+                "moved; a model trained from nothing has those of its labels."
+            )
 
     @property
     def folder(self) -> Path:

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from painn_ase.errors import DataError
 
-__all__ = ["LABELS", "Frame", "frames_hash", "label_counts", "label_shape"]
+__all__ = [
+    "LABELS",
+    "Frame",
+    "counts_of_elements",
+    "frames_hash",
+    "label_counts",
+    "label_shape",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -99,6 +106,11 @@ def label_shape(name: str, n_atoms: int) -> tuple[int, ...]:
 def label_counts(frames: Sequence[Frame]) -> dict[str, int]:
     """How many frames carry each label."""
     return {name: sum(getattr(f, name) is not None for f in frames) for name in LABELS}
+
+
+def counts_of_elements(frames: Sequence[Frame], elements: Sequence[int]) -> FloatArray:
+    """Number of atoms of each element in each frame (n_frames, n_elements)."""
+    return np.array([[np.sum(f.numbers == z) for z in elements] for f in frames], dtype=np.float64)
 
 
 def frames_hash(frames: Sequence[Frame]) -> str:

@@ -29,6 +29,7 @@ from painn_ase.training.config import TrainConfig
 from painn_ase.training.distances import formulas, smallest_distances
 from painn_ase.training.evaluation import Errors, compare, errors_by_group, errors_of, write_errors
 from painn_ase.training.frames import Frame, frames_hash
+from painn_ase.training.levels import at_level_of
 from painn_ase.training.loss import WeightedLoss
 from painn_ase.training.padding import choose_sizes
 from painn_ase.training.report import plot_report
@@ -65,10 +66,17 @@ class TrainingRun:
         self.parts = {part: [frames[n] for n in indices] for part, indices in split.parts().items()}
         _check_elements(self.parts, self.start.spec.elements if self.start else ())
         self.labels = trained_labels(self.parts["train"], config)
+        self.begun_as = None
+        if self.start is not None:
+            self.begun_as = self.start.spec
+            if "energy" in self.labels and not config.data.reference_energies:
+                self.begun_as = at_level_of(
+                    self.start, self.parts["train"], config.refit_reference_energies
+                )
         self.statistics = compute_statistics(
             self.parts["train"],
             config.data.reference_energies or None,
-            None if self.start is None else self.start.spec,
+            self.begun_as,
         )
         self.data_hash = frames_hash(frames)
         self.n_frames = len(frames)
@@ -98,8 +106,8 @@ class TrainingRun:
     def model_spec(self) -> ModelSpec:
         """Header of the model file."""
         spec = build_model_spec(self.parts["train"], self.labels, self.statistics, self.config)
-        if self.start is not None:
-            spec = extended_spec(self.start.spec, spec)
+        if self.begun_as is not None:
+            spec = extended_spec(self.begun_as, spec)
         return dataclasses.replace(spec, provenance=self._provenance())
 
     def _provenance(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from painn_ase.spec import (
     PolarizabilitySpec,
 )
 from painn_ase.training.config import TrainConfig
-from painn_ase.training.frames import LABELS, FloatArray, Frame
+from painn_ase.training.frames import LABELS, FloatArray, Frame, counts_of_elements
 
 __all__ = ["Statistics", "build_model_spec", "compute_statistics", "trained_labels"]
 
@@ -151,11 +151,6 @@ def build_model_spec(
     )
 
 
-def _counts(frames: Sequence[Frame], elements: Sequence[int]) -> FloatArray:
-    """Number of atoms of each element in each frame (n_frames, n_elements)."""
-    return np.array([[np.sum(f.numbers == z) for z in elements] for f in frames], dtype=np.float64)
-
-
 def _kept_offsets(kept: ModelSpec | None) -> tuple[dict[int, float], dict[int, float]]:
     """Reference energies and polarizabilities of a model's elements, where it has them."""
     if kept is None:
@@ -204,7 +199,7 @@ def _energy_offsets(
         references = np.array([known.get(z, 0.0) for z in elements])
     if not labelled:
         return tuple(references.tolist()), 1.0
-    counts = _counts(labelled, elements)
+    counts = counts_of_elements(labelled, elements)
     energies = np.array([f.energy for f in labelled], dtype=np.float64)
     if known and not given:
         references = _fitted(counts, energies, elements, known)
@@ -238,7 +233,7 @@ def _polarizability_offsets(
     if not labelled:
         return tuple(known.get(z, 0.0) for z in elements) if known else (), 1.0
     alpha = np.array([f.polarizability for f in labelled])
-    counts = _counts(labelled, elements)
+    counts = counts_of_elements(labelled, elements)
     mean = np.trace(alpha, axis1=1, axis2=2) / 3.0
     shares = _fitted(counts, mean, elements, known)
     rest = alpha - (counts @ shares)[:, None, None] * np.eye(3)

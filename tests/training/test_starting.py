@@ -50,6 +50,24 @@ def base(tmp_path_factory) -> Path:
 # ---------------------------------------------------------------------- going on from a model
 
 
+def test_labels_of_another_level_are_asked_about_and_reference_energies_moved_to_them(
+    base, tmp_path
+) -> None:
+    data = write_frames(tmp_path / "level.extxyz", springs(40, 2, shift=-2000.0))
+    config = small_config(data, tmp_path / "run", epochs=1).replace(start=str(base))
+    with pytest.raises(DataError, match="another level of theory.*refit_reference_energies"):
+        train(config)
+    moved = load_model(train(config.replace(refit_reference_energies=True))).spec.heads.energy
+    before = load_model(base).spec.heads.energy
+    shift = np.subtract(moved.reference_energies, before.reference_energies)
+    assert shift.sum() == pytest.approx(-2000.0, abs=0.5)  # one atom of each element
+    assert moved.scale == before.scale
+    errors = json.loads((tmp_path / "run" / "errors.json").read_text(encoding="utf-8"))
+    assert errors["errors"]["energy"]["mae"] < 0.5
+    with pytest.raises(SpecError, match="goes with start"):
+        config.replace(start=None, refit_reference_energies=True)
+
+
 def test_going_on_keeps_elements_offsets_and_scales_and_adds_new_ones(base, tmp_path) -> None:
     data = write_frames(tmp_path / "hbr.extxyz", springs(40, 2, (35, 1), shift=-7.0))
     config = small_config(data, tmp_path / "run", epochs=1).replace(start=str(base))
