@@ -1,0 +1,274 @@
+"""The tables of what things cost and how good models are, from the JSON in the repository.
+
+A figure that stands here stands nowhere else in the documentation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from builders.writing import table
+
+__all__ = ["figures", "md_step_medians"]
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+REPORTS = ROOT / "model_recipes" / "reports"
+#: System of the benchmarks → how tables call it.
+SYSTEMS = {
+    "ethanol": "ethanol, 9 atoms",
+    "aspirin": "aspirin, 21 atoms",
+    "water-192": "water, 192 atoms",
+    "water-1536": "water, 1,536 atoms",
+    "aspirin-x64": "64 × aspirin in one batch",
+    "64 x aspirin": "64 × aspirin in one batch",
+}
+
+
+def figures() -> dict[str, str]:
+    """Markdown of every table, by the name that pages include it by."""
+    return {
+        "figures_md_step.md": md_step(),
+        "figures_threads.md": threads(),
+        "figures_kernel.md": kernel(),
+        "figures_scaling.md": scaling(),
+        "figures_replicas.md": replicas(),
+        "figures_cuda.md": cuda(),
+        "figures_training.md": training(),
+        "figures_models.md": models(),
+        "figures_harmonic.md": harmonic(),
+        "figures_md17.md": md17(),
+    }
+
+
+def _load(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _number(value: float, digits: int = 2) -> str:
+    """A number with `digits` significant digits, as people write it."""
+    if value == 0:
+        return "0"
+    from math import floor, log10
+
+    places = max(0, digits - 1 - floor(log10(abs(value))))
+    return f"{round(value, places):,.{places}f}"
+
+
+def _source(path: Path, of: str = "") -> str:
+    """Where the figures of a table are from, in a line below it."""
+    return f"\n{of + '; ' if of else ''}`{path.relative_to(ROOT)}`\n"
+
+
+def md_step_medians() -> dict[str, dict[str, float]]:
+    """CPU milliseconds a step by system and contender; SchNetPack's is its faster set-up."""
+    medians: dict[str, dict[str, float]] = {}
+    for name in ("md_step_cpu_1t.json", "md_step_cpu_1t_batch.json"):
+        for r in _load(RESULTS / name)["results"]:
+            who = r["contender"].partition(":")[0 if "schnet" in r["contender"] else 2]
+            of = medians.setdefault(r["system"], {})
+            of[who] = min(r["median_cpu_ms"], of.get(who, float("inf")))
+    return medians
+
+
+def md_step() -> str:
+    """A step of dynamics beside SchNetPack's."""
+    rows = [
+        (
+            SYSTEMS[system],
+            *(_number(ms[who]) for who in ("auto", "eager", "schnetpack")),
+            _number(ms["schnetpack"] / ms["auto"]),
+        )
+        for system, ms in md_step_medians().items()
+    ]
+    record = _load(RESULTS / "md_step_cpu_1t.json")
+    versions = record["versions"]["schnetpack"]
+    return (
+        table(("system", "painn_ase", "plain torch", "SchNetPack", "ratio"), rows)
+        + f"\n{record['machine']['cpu']}, one thread, {record['dtype']}, {record['date'][:10]}, SchNetPack "
+        f"{versions['schnetpack']}, torch {versions['torch']}; "
+        "`benchmarks/results/md_step_cpu_1t.json`, `…_batch.json`\n"
+    )
+
+
+def threads() -> str:
+    """What a second thread gives."""
+    one, two = (
+        {r["system"]: r["median_wall_ms"] for r in _load(RESULTS / name)["results"]}
+        for name in ("md_step_cpu_1t_water.json", "md_step_cpu_2t_water.json")
+    )
+    rows = [
+        (SYSTEMS[s], _number(one[s]), _number(two[s]), _number(one[s] / two[s])) for s in one
+    ]
+    return table(("system", "one thread", "two threads", "faster"), rows) + (
+        "\n`benchmarks/results/md_step_cpu_1t_water.json`, `…_2t_water.json`\n"
+    )
+
+
+def kernel() -> str:
+    """The fused kernel alone, by what it is asked for."""
+    records = _load(RESULTS / "profile.json")["records"]
+    columns = (
+        ("kernel alone", "energy, forces, virial"),
+        ("compute(): energy", "energy only"),
+        ("with dipole and polarizability", "with dipole, polarizability"),
+        ("with their fluxes", "with their fluxes too"),
+    )
+    rows = (
+        (
+            SYSTEMS[r["system"]],
+            *(_number(r["cpu_ms"][key]) if key in r["cpu_ms"] else "" for key, _ in columns),
+        )
+        for r in records
+        if "kernel alone" in r["cpu_ms"]
+    )
+    return table(("CPU ms", *(title for _, title in columns)), rows) + _source(
+        RESULTS / "profile.json"
+    )
+
+
+def scaling() -> str:
+    """Cost against the number of atoms."""
+    rows = (
+        (
+            f"{r['atoms']:,}",
+            _number(r["cpu_ms"]),
+            _number(r["us_per_atom"]),
+            f"{r['peak_memory_mb']:,}",
+        )
+        for r in _load(RESULTS / "kernel_scaling.json")["records"]
+    )
+    return table(("atoms of water", "CPU ms", "µs an atom", "memory, MB"), rows) + _source(
+        RESULTS / "kernel_scaling.json"
+    )
+
+
+def replicas() -> str:
+    """Many replicas in one batch beside one alone."""
+    rows = []
+    for path in sorted(RESULTS.glob("replicas_*.json")):
+        r = _load(path)
+        speed = r["atom_steps_per_second"]
+        rows.append(
+            (
+                f"{r['backend']}, {r['features']} features, {r['threads']} thread"
+                + ("s" if r["threads"] > 1 else ""),
+                f"{speed['single']['median']:,.0f}",
+                f"{speed['batch']['median']:,.0f}",
+                _number(r["ratio"]["median"]),
+            )
+        )
+    return table(("backend", "single run", "batch of 64", "ratio"), rows) + (
+        "\n`benchmarks/results/replicas_*.json`\n"
+    )
+
+
+def cuda() -> str:
+    """The core on a GPU, launched and as a captured graph."""
+    record = _load(RESULTS / "cuda_graph.json")
+    by: dict[str, list[str]] = {}
+    for r in record["results"]:
+        by.setdefault(r["system"], []).extend((_number(r["plain_ms"]), _number(r["graph_ms"])))
+    rows = ((SYSTEMS[s], *values) for s, values in by.items())
+    tests = _load(RESULTS / "gpu_tests.json")
+    head = ("ms a call", "eager", "captured", "eager, with dipole and polarizability", "captured")
+    return table(head, rows) + (
+        f"\n{record['gpu']}, torch {record['torch']}, {record['dtype']}; `benchmarks/results/cuda_graph.json`. "
+        f"Tests marked `gpu` there: {tests['tests']}, of which {tests['failures'] + tests['errors']} failed "
+        f"and {tests['skipped']} were left out (`gpu_tests.json`).\n"
+    )
+
+
+def training() -> str:
+    """A training step beside SchNetPack's."""
+    rows = []
+    for name in ("training_step_1t.json", "training_step_1t_batch64.json"):
+        by: dict[tuple[str, int], dict[str, float]] = {}
+        for r in _load(RESULTS / name)["results"]:
+            by.setdefault((r["data"], r["batch"]), {})[r["contender"]] = r[
+                "structures_per_cpu_second"
+            ]
+        for (data, batch), v in by.items():
+            ours, eager, theirs = (
+                v[k] for k in ("painn_ase:compiled", "painn_ase:eager", "schnetpack")
+            )
+            title = "ethanol and water mixed" if data == "mixed" else data
+            rows.append(
+                (title, str(batch), *(f"{x:.0f}" for x in (ours, eager, theirs)), _number(ours / theirs))
+            )
+    return table(
+        ("structures a CPU second", "batch", "compiled", "plain torch", "SchNetPack", "ratio"), rows
+    ) + ("\n`benchmarks/results/training_step_1t.json`, `…_batch64.json`\n")
+
+
+def _reports() -> dict[str, Any]:
+    """Reports of models with errors on their own test frames, by name."""
+    found = {p.stem: _load(p) for p in sorted(REPORTS.glob("*.json"))}
+    return {name: r for name, r in found.items() if "forces" in r.get("test", {})}
+
+
+def models() -> str:
+    """Errors of the bundled models on frames they never saw."""
+    reports = _reports()
+    lines: Iterable[tuple[str, str, float]] = (
+        ("energy, meV a molecule", "energy", 1e3),
+        ("forces, meV/Å", "forces", 1e3),
+        ("dipole, 10⁻³ e·Å", "dipole", 1e3),
+        ("polarizability, 10⁻³ Å³", "polarizability", 1e3),
+    )
+    rows = [["frames held out", *(str(r["test"]["n_frames"]) for r in reports.values())]]
+    for title, key, factor in lines:
+        rows.append([title, *(_error(r["test"].get(key), factor) for r in reports.values())])
+    return table(("mean absolute error", *(f"`{n}`" for n in reports)), rows) + (
+        "\n`model_recipes/reports/NAME.json`, by `python model_recipes/check.py`\n"
+    )
+
+
+def _error(found: dict[str, Any] | None, factor: float) -> str:
+    if not found:
+        return "–"
+    text = _number(factor * found["mae"])
+    # where the frames are few, how much the mean itself may be off
+    if "standard_error" in found and found["standard_error"] > 0.05 * found["mae"]:
+        text += f" ± {_number(factor * found['standard_error'], 1)}"
+    return text
+
+
+def harmonic() -> str:
+    """Frequencies and intensities of relaxed molecules beside the surface they were learnt from."""
+    rows = []
+    for name, report in _reports().items():
+        for conformer, found in report.items():
+            if not isinstance(found, dict) or "frequency" not in found:
+                continue
+            rows.append(
+                (
+                    f"`{name}`" + ("" if conformer == "minimum" else f", {conformer}"),
+                    f"{_number(found['frequency']['mae'])} (largest {_number(found['frequency']['largest'])})",
+                    *(_intensities(found[k]) if k in found else "–" for k in ("infrared", "raman")),
+                )
+            )
+    head = ("mean difference", "frequencies, cm⁻¹", "infrared, km/mol", "Raman, Å⁴/amu")
+    return table(head, rows) + "\n`model_recipes/reports/NAME.json`\n"
+
+
+def _intensities(found: dict[str, Any]) -> str:
+    """Mean difference, and how many bands are near enough."""
+    near = found.get("within_margin", {}).get("bands")
+    return _number(found["mae"]) + (f" ({near} bands within 5 %)" if near else "")
+
+
+def md17() -> str:
+    """The exercise of the PaiNN paper."""
+    path = REPORTS / "md17_ethanol.json"
+    report = _load(path)
+    kcal = 23.060548  # kcal/mol in an eV
+    errors = report["errors"]
+    rows = [
+        ("energy", f"{_number(1e3 * errors['energy']['mae'], 3)} meV", f"{_number(kcal * errors['energy']['mae'], 3)} kcal/mol"),
+        ("forces", f"{_number(1e3 * errors['forces']['mae'], 3)} meV/Å", f"{_number(kcal * errors['forces']['mae'], 3)} kcal/mol/Å"),
+    ]  # fmt: skip
+    return table((f"{report['n_frames']:,} frames of MD17's ethanol", "", ""), rows) + _source(path)
