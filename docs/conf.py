@@ -1,7 +1,7 @@
-"""Sphinx configuration; pages that stand in the code or in records are written out from there first.
+"""Sphinx configuration; pages that stand in the code or in records are written from there first.
 
-With ``PAINN_ASE_DOCS=quick`` in the environment nothing is executed: examples, tutorials and commands
-stand there without what they print and draw.
+With ``PAINN_ASE_DOCS=quick`` in the environment nothing is executed: examples, tutorials and
+commands stand there without what they print and draw.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from builders.commands import commands_table, run_examples, write_commands
 from builders.demo import write_demo
@@ -25,10 +24,12 @@ from builders.writing import table, write_folder
 from painn_ase import __version__
 from painn_ase.trajectory.formats import table_of_formats
 
+DOCS = Path(__file__).parent
 QUICK = os.environ.get("PAINN_ASE_DOCS") == "quick"
 GENERATED = DOCS / "_generated"
-# what pages execute finds the commands, and takes one core
+# what pages execute finds the commands and `builders`, and takes one core
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ["PYTHONPATH"] = str(DOCS)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 write_folder(

@@ -59,10 +59,11 @@ class Example:
     pictures: tuple[str, ...] = ()
 
 
-_FRAMES = f"cp {ROOT}/model_recipes/data/water.extxyz water_all.extxyz && head -n 240 water_all.extxyz > water.extxyz"
+_FRAMES = f"head -n 240 {ROOT}/model_recipes/data/water.extxyz > water.extxyz"
 _CONFIG = (
     'printf \'name = "small"\\n[data]\\npath = "water.extxyz"\\nn_train = 36\\nn_validation = 4\\n'
-    '[data.units]\\npolarizability = "Angstrom^3"\\n[network]\\nn_features = 16\\nn_interactions = 2\\n\' > small.toml'
+    '[data.units]\\npolarizability = "Angstrom^3"\\n'
+    "[network]\\nn_features = 16\\nn_interactions = 2\\n' > small.toml"
 )
 #: Command, in the order in which they are run → its example.
 EXAMPLES: dict[str, Example] = {
@@ -102,7 +103,7 @@ EXAMPLES: dict[str, Example] = {
         "[The report page](../../report_page.md)",
     ),
     "sample": Example(
-        "painn-ase sample H2O --model water --near 4 --quantum 3 --turned 0 --thermal 300:3 -o frames.extxyz",
+        "painn-ase sample H2O --model water --near 4 --quantum 3 --turned 0 --thermal 300:3",
         "[Labels](../../labels.md)",
     ),
     "label": Example(
@@ -124,7 +125,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "learn": Example(
         "",
-        "[Learning a molecule](../../learning.md) shows what it says; it takes from minutes to hours.",
+        "[Learning a molecule](../../learning.md) shows it at work, for minutes to hours.",
     ),
     "doctor": Example(
         "painn-ase doctor water H2O --steps 50", "[Networks](../../networks.md#is-it-a-potential)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,37 +18,65 @@ PACKAGE = Path(painn_ase.__file__).parent
 SHORTEST = 12
 #: Class → what helps, beyond what the message itself says.
 REMEDIES = {
-    "PaiNNError": "Catch this one to catch all of them; each message names the remedy.",
-    "GeometryError": "Look at the structure in `ase gui`: units of positions, a missing cell, atoms on "
-    "top of each other after a wrong conversion.",
-    "UnknownElementError": "`painn-ase info MODEL` lists the elements it knows. Train with frames that hold "
-    "the missing one ([Training](../../training.md)); `--from MODEL` keeps what is learnt.",
-    "UnsupportedPropertyError": "`painn-ase info MODEL` lists the heads. A stress needs three periodic "
-    "directions, a dipole in a cell a local head, a polarizability a network with vectors "
-    "([Networks](../../networks.md)).",
-    "SpecError": "The message names the key's path and what is allowed there; "
-    "[Training](../../training.md) lists every key.",
-    "ModelFileError": "Fetch or write the file again; a SchNetPack file is converted first "
-    "([SchNetPack](../../schnetpack.md)); one of a newer schema needs a newer painn_ase.",
-    "DeviceError": "`painn-ase info` lists devices; leave `device` out to take what there is.",
-    "BackendError": "Go on with `backend=\"eager\"` and report it with the output of `painn-ase info`: "
-    "nothing of the faulty path was handed out.",
-    "NonFiniteError": "Look at the structure of that step; a model far outside its data can do "
-    "this. `painn-ase doctor MODEL STRUCTURE` examines the model.",
-    "DataError": "`painn-ase data FILE` shows what was read, under which key and in which unit; "
-    "`--key` and `--unit` say what the file does not.",
-    "LabelingError": "Raise iterations or memory of the engine, or leave the frame out; a rerun "
-    "tries what failed again ([Labels](../../labels.md)).",
-    "TrajectoryError": "`painn-ase formats` lists what is read. A run that is already there is "
-    "continued with `--restart` or replaced with `--overwrite`.",
-    "UnitError": "The message lists the units of that quantity; they are typed as people do "
-    "(`kcal/mol`, `Debye`, `a.u.`).",
-    "MissingDependencyError": "The message has the line for pip. `painn-ase info` lists what else is missing.",
-    "PaiNNWarning": "A result is there; read the sentence before you use it. Silence it with "
-    "`warnings.simplefilter(\"ignore\", PaiNNWarning)`.",
-    "UnstableRunError": "The state before is saved beside the trajectory. A shorter time step helps if the "
-    "energy rose slowly; a jump means a hole of the model: label frames of there "
-    "([Learning](../../learning.md)).",
+    "PaiNNError": ("Catch this one to catch all of them; each message names the remedy."),
+    "GeometryError": (
+        "Look at the structure in `ase gui`: units of positions, a missing cell, atoms on top "
+        "of each other after a wrong conversion."
+    ),
+    "UnknownElementError": (
+        "`painn-ase info MODEL` lists the elements it knows. Train with frames that hold the "
+        "missing one ([Training](../../training.md)); `--from MODEL` keeps what is learnt."
+    ),
+    "UnsupportedPropertyError": (
+        "`painn-ase info MODEL` lists the heads. A stress needs three periodic directions, a "
+        "dipole in a cell a local head, a polarizability a network with vectors "
+        "([Networks](../../networks.md))."
+    ),
+    "SpecError": (
+        "The message names the key's path and what is allowed there; "
+        "[Training](../../training.md) lists every key."
+    ),
+    "ModelFileError": (
+        "Fetch or write the file again; a SchNetPack file is converted first "
+        "([SchNetPack](../../schnetpack.md)); one of a newer schema needs a newer painn_ase."
+    ),
+    "DeviceError": ("`painn-ase info` lists devices; leave `device` out to take what there is."),
+    "BackendError": (
+        'Go on with `backend="eager"` and report it with the output of `painn-ase info`: '
+        "nothing of the faulty path was handed out."
+    ),
+    "NonFiniteError": (
+        "Look at the structure of that step; a model far outside its data can do this. "
+        "`painn-ase doctor MODEL STRUCTURE` examines the model."
+    ),
+    "DataError": (
+        "`painn-ase data FILE` shows what was read, under which key and in which unit; "
+        "`--key` and `--unit` say what the file does not."
+    ),
+    "LabelingError": (
+        "Raise iterations or memory of the engine, or leave the frame out; a rerun tries what "
+        "failed again ([Labels](../../labels.md))."
+    ),
+    "TrajectoryError": (
+        "`painn-ase formats` lists what is read. A run that is already there is continued "
+        "with `--restart` or replaced with `--overwrite`."
+    ),
+    "UnitError": (
+        "The message lists the units of that quantity; they are typed as people do "
+        "(`kcal/mol`, `Debye`, `a.u.`)."
+    ),
+    "MissingDependencyError": (
+        "The message has the line for pip. `painn-ase info` lists what else is missing."
+    ),
+    "PaiNNWarning": (
+        "A result is there; read the sentence before you use it. Silence it with "
+        '`warnings.simplefilter("ignore", PaiNNWarning)`.'
+    ),
+    "UnstableRunError": (
+        "The state before is saved beside the trajectory. A shorter time step helps if the "
+        "energy rose slowly; a jump means a hole of the model: label frames of there "
+        "([Learning](../../learning.md))."
+    ),
 }
 
 
@@ -93,9 +122,11 @@ def _meaning(name: str) -> str:
 def _page(name: str, found: list[ErrorMessage]) -> str:
     bases = " and ".join(f"`{b.__name__}`" for b in getattr(errors, name).__bases__)
     rows = [(f"`{m.module}`", cell(m.message)) for m in found if m.error == name]
-    text = f"# {name}\n\n{cell(_meaning(name))} A kind of {bases}.\n\n## What to do\n\n{REMEDIES[name]}\n"
+    text = f"# {name}\n\n{cell(_meaning(name))} A kind of {bases}.\n\n"
+    text += f"## What to do\n\n{REMEDIES[name]}\n"
     if rows:
-        text += f"\n## Messages\n\n`…` stands for what is filled in.\n\n{table(('raised in', 'message'), rows)}"
+        text += "\n## Messages\n\n`…` stands for what is filled in.\n\n"
+        text += table(("raised in", "message"), rows)
     return text
 
 
@@ -103,10 +134,8 @@ def find_error_messages() -> list[ErrorMessage]:
     """All places that raise one of our errors with a message that stands there, by module."""
     families = _families()
     found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        module = module.removesuffix(".__init__")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for module, nodes in _nodes():
+        for node in nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 error = families.get(node.func.id)
                 message = _template(node.args[0]) if error and node.args else ""
@@ -116,11 +145,22 @@ def find_error_messages() -> list[ErrorMessage]:
     return found
 
 
+@functools.cache
+def _nodes() -> tuple[tuple[str, tuple[ast.AST, ...]], ...]:
+    """Name and syntax of every module of the package."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found.append((module.removesuffix(".__init__"), tuple(ast.walk(tree))))
+    return tuple(found)
+
+
 def _families() -> dict[str, str]:
     """Name of each class of ours, and of classes derived from one, to the documented class."""
     families = {name: name for name in errors.__all__}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for _, nodes in _nodes():
+        for node in nodes:
             if isinstance(node, ast.ClassDef):
                 for base in node.bases:
                     if isinstance(base, ast.Name) and base.id in families:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from math import floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,6 @@ def _number(value: float, digits: int = 2) -> str:
     """A number with `digits` significant digits, as people write it."""
     if value == 0:
         return "0"
-    from math import floor, log10
-
     places = max(0, digits - 1 - floor(log10(abs(value))))
     return f"{round(value, places):,.{places}f}"
 
@@ -88,8 +87,8 @@ def md_step() -> str:
     versions = record["versions"]["schnetpack"]
     return (
         table(("system", "painn_ase", "plain torch", "SchNetPack", "ratio"), rows)
-        + f"\n{record['machine']['cpu']}, one thread, {record['dtype']}, {record['date'][:10]}, SchNetPack "
-        f"{versions['schnetpack']}, torch {versions['torch']}; "
+        + f"\n{record['machine']['cpu']}, one thread, {record['dtype']}, {record['date'][:10]}, "
+        f"SchNetPack {versions['schnetpack']}, torch {versions['torch']}; "
         "`benchmarks/results/md_step_cpu_1t.json`, `…_batch.json`\n"
     )
 
@@ -100,9 +99,7 @@ def threads() -> str:
         {r["system"]: r["median_wall_ms"] for r in _load(RESULTS / name)["results"]}
         for name in ("md_step_cpu_1t_water.json", "md_step_cpu_2t_water.json")
     )
-    rows = [
-        (SYSTEMS[s], _number(one[s]), _number(two[s]), _number(one[s] / two[s])) for s in one
-    ]
+    rows = [(SYSTEMS[s], _number(one[s]), _number(two[s]), _number(one[s] / two[s])) for s in one]
     return table(("system", "one thread", "two threads", "faster"), rows) + (
         "\n`benchmarks/results/md_step_cpu_1t_water.json`, `…_2t_water.json`\n"
     )
@@ -176,9 +173,10 @@ def cuda() -> str:
     tests = _load(RESULTS / "gpu_tests.json")
     head = ("ms a call", "eager", "captured", "eager, with dipole and polarizability", "captured")
     return table(head, rows) + (
-        f"\n{record['gpu']}, torch {record['torch']}, {record['dtype']}; `benchmarks/results/cuda_graph.json`. "
-        f"Tests marked `gpu` there: {tests['tests']}, of which {tests['failures'] + tests['errors']} failed "
-        f"and {tests['skipped']} were left out (`gpu_tests.json`).\n"
+        f"\n{record['gpu']}, torch {record['torch']}, {record['dtype']}; "
+        f"`benchmarks/results/cuda_graph.json`. Tests marked `gpu` there: {tests['tests']}, of "
+        f"which {tests['failures'] + tests['errors']} failed and {tests['skipped']} were left out "
+        "(`gpu_tests.json`).\n"
     )
 
 
@@ -196,9 +194,8 @@ def training() -> str:
                 v[k] for k in ("painn_ase:compiled", "painn_ase:eager", "schnetpack")
             )
             title = "ethanol and water mixed" if data == "mixed" else data
-            rows.append(
-                (title, str(batch), *(f"{x:.0f}" for x in (ours, eager, theirs)), _number(ours / theirs))
-            )
+            speeds = (f"{x:.0f}" for x in (ours, eager, theirs))
+            rows.append((title, str(batch), *speeds, _number(ours / theirs)))
     return table(
         ("structures a CPU second", "batch", "compiled", "plain torch", "SchNetPack", "ratio"), rows
     ) + ("\n`benchmarks/results/training_step_1t.json`, `…_batch64.json`\n")
@@ -244,10 +241,11 @@ def harmonic() -> str:
         for conformer, found in report.items():
             if not isinstance(found, dict) or "frequency" not in found:
                 continue
+            mean, largest = (_number(found["frequency"][k]) for k in ("mae", "largest"))
             rows.append(
                 (
                     f"`{name}`" + ("" if conformer == "minimum" else f", {conformer}"),
-                    f"{_number(found['frequency']['mae'])} (largest {_number(found['frequency']['largest'])})",
+                    f"{mean} (largest {largest})",
                     *(_intensities(found[k]) if k in found else "–" for k in ("infrared", "raman")),
                 )
             )
@@ -267,8 +265,12 @@ def md17() -> str:
     report = _load(path)
     kcal = 23.060548  # kcal/mol in an eV
     errors = report["errors"]
-    rows = [
-        ("energy", f"{_number(1e3 * errors['energy']['mae'], 3)} meV", f"{_number(kcal * errors['energy']['mae'], 3)} kcal/mol"),
-        ("forces", f"{_number(1e3 * errors['forces']['mae'], 3)} meV/Å", f"{_number(kcal * errors['forces']['mae'], 3)} kcal/mol/Å"),
-    ]  # fmt: skip
+    rows = []
+    for quantity, unit, other in (
+        ("energy", "meV", "kcal/mol"),
+        ("forces", "meV/Å", "kcal/mol/Å"),
+    ):
+        mae = errors[quantity]["mae"]
+        row = (quantity, f"{_number(1e3 * mae, 3)} {unit}", f"{_number(kcal * mae, 3)} {other}")
+        rows.append(row)
     return table((f"{report['n_frames']:,} frames of MD17's ethanol", "", ""), rows) + _source(path)

@@ -54,8 +54,7 @@ TESTS: dict[str, dict[str, str]] = {
     },
     "hessian": {
         "it is symmetric": "potential/test_derivatives.py::test_a_hessian_is_symmetric",
-        "its rows sum to zero": _LIMITS
-        + "forces_sum_to_zero_and_so_do_the_rows_of_the_hessian",
+        "its rows sum to zero": _LIMITS + "forces_sum_to_zero_and_so_do_the_rows_of_the_hessian",
         "its frequencies are those of `ase.vibrations`": _ASE
         + "vibrations_of_ase_agree_with_the_hessian",
     },
@@ -130,7 +129,7 @@ ENGINES: dict[tuple[str, str], frozenset[str]] = {
 
 
 def quantities_table(prefix: str) -> str:
-    """Every quantity with symbol, shape, unit and head, its page at `prefix`, and the pages' tree."""
+    """Every quantity, its page at `prefix`, and the tree of the pages."""
     return table(
         ("name", "symbol", "shape", "unit", "from the head"),
         (
@@ -162,9 +161,9 @@ def _page(q: Quantity) -> str:
     )
     return (
         f"# {q.name}\n\n{q.meaning}\n\n{table(('', ''), rows)}\n"
-        f"`evaluate(model, frames, [\"{q.name}\"])` gives it for many structures.\n\n"
+        f'`evaluate(model, frames, ["{q.name}"])` gives it for many structures.\n\n'
         f"## How it is tested\n\n{table(('what holds', 'test'), tests)}\n"
-        f"## Where it is given\n\n- plain torch (`backend=\"eager\"`), CPU and CUDA\n{given}"
+        f'## Where it is given\n\n- plain torch (`backend="eager"`), CPU and CUDA\n{given}'
     )
 
 

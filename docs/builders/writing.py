@@ -1,4 +1,4 @@
-"""Files of a generated folder, touched only where their text changes so that Sphinx reads no more."""
+"""Files of a generated folder, touched where their text changes so that Sphinx reads no more."""
 
 from __future__ import annotations
 
