@@ -115,7 +115,7 @@ def draw_spectra(
         for name, spectrum in (("infrared", outcome.infrared), ("raman", outcome.raman))
         if spectrum is not None
     ]
-    figure = draw_panels(panels, direction="descending" if descending else "ascending", width=7.2)
+    figure = draw_panels(panels, direction="descending" if descending else "ascending")
     figure.savefig(path, dpi=150)
 
 

@@ -111,7 +111,12 @@ def anharmonic(
         if not stated_masses:
             atoms.set_masses("defaults")  # those of the user's file, not of this analysis
         save_structure(output / "relaxed.xyz", atoms, charge_of_run(atoms, atoms.calc))
-        typer.echo(f"written: {output}/ ({', '.join(FILES)})", err=as_json)
+        typer.echo(
+            f"written: {output}/ ({', '.join(FILES)})\n"
+            f"next: painn-ase harmonic {model} {structure} -o modes, then painn-ase report modes "
+            f"--anharmonic {output / 'anharmonic.json'}",
+            err=as_json,
+        )
 
 
 def _told(stack: ExitStack) -> Callable[[int, int], None]:

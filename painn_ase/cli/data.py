@@ -69,6 +69,12 @@ def data(
             plot_labels(report.source.frames, pictures[number])
             typer.echo(f"wrote {pictures[number]}", err=as_json)
         warned = warned or bool(report.warnings)
+    if not as_json:
+        typer.echo(
+            "next: mend what warns, or tell painn-ase train --accept-warnings"
+            if warned
+            else "next: painn-ase train CONFIG.toml, with the path of the data in it"
+        )
     if warned:
         raise typer.Exit(code=2)
 

@@ -89,6 +89,12 @@ def doctor(
         f"{unmeasured} could not be made."
     )
     if n_faults:
+        typer.echo("next: --all shows every quantity; docs/networks.md says what each check asks")
+    elif names_factory(calculator):
+        typer.echo(f"next: painn-ase harmonic {structure} --driver {calculator}")
+    else:
+        typer.echo(f"next: painn-ase harmonic {calculator} {structure}")
+    if n_faults:
         raise typer.Exit(1)
 
 

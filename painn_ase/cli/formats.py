@@ -38,3 +38,4 @@ def formats(
         typer.echo(
             f"not installed: {', '.join(missing)}; python -m pip install 'painn_ase[formats]'"
         )
+    typer.echo("next: painn-ase spectrum FILE; what FILE does not say is asked for")

@@ -124,6 +124,7 @@ def info(
             print_json(dataclasses.asdict(environment))
         else:
             _print_environment(environment)
+            typer.echo("\nnext: painn-ase info MODEL tells what a model knows")
         return
     from painn_ase.models import read_model_spec
 
@@ -134,6 +135,9 @@ def info(
         from painn_ase.cli.card import print_card
 
         print_card(file, spec)
+        typer.echo(
+            f"\nnext: painn-ase harmonic {file} STRUCTURE, or painn-ase doctor {file} STRUCTURE"
+        )
 
 
 def read_environment() -> Environment:

@@ -12,7 +12,7 @@ import typer
 __all__ = ["TerminalNarrator"]
 
 #: Seconds between plain lines where there is no terminal.
-_QUIET = 15.0
+_QUIET = 30.0
 
 
 class TerminalNarrator:

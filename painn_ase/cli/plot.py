@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["draw_run", "draw_spectra", "plot"]
 
 RUN_SUFFIXES = (".h5", ".hdf5", ".h5md")
+
+
+class Look(str, Enum):
+    """For what a picture of spectra is."""
+
+    paper = "paper"
+    talk = "talk"
 
 
 def plot(
@@ -53,8 +61,17 @@ def plot(
         0.0, "--shift", help="Added to the wavenumbers of spectra and sticks, cm⁻¹."
     ),
     peaks: bool = typer.Option(False, "--peaks", help="Write the bands' wavenumbers above them."),
-    low: float | None = typer.Option(None, "--from", help="Lowest wavenumber shown, cm⁻¹."),
-    high: float | None = typer.Option(None, "--to", help="Highest wavenumber shown, cm⁻¹."),
+    shown: tuple[float, float] | None = typer.Option(
+        None,
+        "--range",
+        metavar="LOW HIGH",
+        help="Wavenumbers shown, cm⁻¹, as in `--range 500 4000`; by default where there is "
+        "something to see.",
+        show_default=False,
+    ),
+    style: Look = typer.Option(
+        Look.paper, help="talk: large letters, thick lines, no small print below."
+    ),
     descending: bool = typer.Option(
         False, "--descending", help="High wavenumbers on the left, as infrared spectroscopists do."
     ),
@@ -95,10 +112,11 @@ def plot(
             experiment=experiment,
             scale=scale,
             shift=shift,
-            limits=(low, high),
+            limits=shown or (None, None),
             descending=descending,
             transmittance=transmittance,
             peaks=peaks,
+            style=style.value,
         )
     save_figure(figure, output, dpi)
     typer.echo(f"written: {output}")
@@ -132,6 +150,7 @@ def draw_spectra(
     descending: bool = False,
     transmittance: bool = False,
     peaks: bool = False,
+    style: Literal["paper", "talk"] = "paper",
 ) -> Figure:
     """One panel for each unit among the spectra, with the sticks and experiment of its kind."""
     from painn_ase.plotting import Panel, draw_panels
@@ -158,6 +177,7 @@ def draw_spectra(
         direction="descending" if descending or transmittance else "ascending",
         transmittance=transmittance,
         peaks=peaks,
+        style=style,
     )
 
 

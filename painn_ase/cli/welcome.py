@@ -10,7 +10,7 @@ __all__ = ["welcome"]
 
 #: A command that can be typed as it stands → what it does.
 _FIRST = (
-    ("painn-ase demo", "a molecule's IR and Raman spectrum within a minute, as a page to look at"),
+    ("painn-ase demo", "ethanol's IR and Raman spectrum in four minutes, as a page to look at"),
     ("painn-ase spectrum ethanol CH3CH2OH", "the same for a model and a structure of yours"),
     ("painn-ase harmonic water H2O", "normal modes and their intensities within seconds"),
     ("painn-ase spectrum run.xtc", "a spectrum of another program's trajectory"),

@@ -6,9 +6,12 @@ import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -25,7 +28,7 @@ from painn_ase.plotting.spectra import (
 from painn_ase.spectra import Spectrum
 from painn_ase.spectra.shown import edge_of_zero
 
-__all__ = ["Panel", "draw_panels", "label_peaks"]
+__all__ = ["STYLES", "Panel", "Style", "draw_panels", "label_peaks"]
 
 #: colours of several spectra in one panel, told apart by readers who see fewer colours too
 COLOURS = ("#0b4f8a", "#2e8b57", "#8a5a00", "#6a4c93", "#1b9aaa", "#555555")
@@ -33,10 +36,37 @@ COLOURS = ("#0b4f8a", "#2e8b57", "#8a5a00", "#6a4c93", "#1b9aaa", "#555555")
 _WITHOUT_SCALE = ("arbitrary", "normalised")
 #: a legend of more entries stands above the panel
 _INSIDE = 3
-#: height of a panel's axes and of a line of its legend, inches
-_PANEL_HEIGHT, _LINE = 2.2, 0.19
 #: letters of the caption, and the width of an upright label, as a share of a panel's
 _LETTERS_AN_INCH, _LABEL_WIDTH = 20, 0.022
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Sizes of a picture: inches, points, and a factor on the width of lines."""
+
+    width: float
+    panel_height: float
+    font: float
+    lines: float
+    caption: bool
+
+    @property
+    def legend_line(self) -> float:
+        """Height of a line of a legend, inches."""
+        return 0.019 * self.font
+
+    @property
+    def axes_height(self) -> float:
+        """Height of a panel without its labels, inches."""
+        return self.panel_height - 0.07 * self.font
+
+
+#: for a column or a page in print; for the last row of a lecture hall
+STYLES: dict[str, _Look] = {
+    "paper": _Look(width=6.8, panel_height=2.9, font=10.0, lines=1.0, caption=True),
+    "talk": _Look(width=10.0, panel_height=3.6, font=16.0, lines=2.0, caption=False),
+}
+Style = Literal["paper", "talk"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +100,7 @@ def draw_panels(
     direction: Direction = "ascending",
     transmittance: bool = False,
     peaks: bool = False,
-    width: float = 6.8,
+    style: Style = "paper",
 ) -> Figure:
     """Spectra in panels with one range and direction, a legend that names each curve, a caption.
 
@@ -84,6 +114,8 @@ def draw_panels(
         Absorption as a spectrometer prints it.
     peaks : bool
         Write the wavenumbers of the bands beside them.
+    style : {"paper", "talk"}
+        ``talk`` has large letters and thick lines and leaves the caption to the speaker.
 
     Raises
     ------
@@ -99,7 +131,26 @@ def draw_panels(
         raise DataError(f"the range from {low:g} to {high:g} cm⁻¹ is empty.")
     most = max(len(p.curves) + (p.sticks is not None) + (p.experiment is not None) for p in panels)
     above = most if transmittance or most > _INSIDE else 0
-    figure, axes = new_figure(len(panels), width=width, panel_height=2.9 + 0.16 * above)
+    look = STYLES[style]
+    with rc_context({"font.size": look.font}):
+        height = look.panel_height + 0.016 * look.font * above
+        figure, axes = new_figure(len(panels), width=look.width, panel_height=height)
+        _fill(axes, panels, (low, high), direction, transmittance, peaks, look)
+        if look.caption:
+            _write_caption(figure, [curve for p in panels for curve in p.curves])
+    return figure
+
+
+def _fill(
+    axes: Sequence[Axes],
+    panels: Sequence[Panel],
+    limits: tuple[float, float],
+    direction: Direction,
+    transmittance: bool,
+    peaks: bool,
+    look: _Look,
+) -> None:
+    low, high = limits
     for ax, panel in zip(axes, panels, strict=True):
         inside = [
             (s, n) for s, n in panel.curves if s.frequency[0] < high and s.frequency[-1] > low
@@ -112,13 +163,22 @@ def draw_panels(
                 f"nothing lies between {low:g} and {high:g} cm⁻¹: the spectra cover {covered} cm⁻¹."
             )
         if transmittance:
-            _draw_transmittance(ax, panel, inside, (low, high), direction)
+            _draw_transmittance(ax, panel, inside, limits, direction)
         else:
-            _draw_panel(ax, panel, inside, (low, high), direction, peaks)
+            _draw_panel(ax, panel, inside, limits, direction, peaks)
+        _thicken(ax, look.lines)
+        _add_legend(ax, panel.title, look, inside=0 if transmittance else _INSIDE)
         if ax is not axes[-1]:
             ax.set_xlabel("")
-    _write_caption(figure, [curve for p in panels for curve in p.curves])
-    return figure
+
+
+def _thicken(ax: Axes, factor: float) -> None:
+    """Every line of a panel this much thicker."""
+    for line in ax.lines:
+        line.set_linewidth(factor * line.get_linewidth())
+    for sticks in (c for c in ax.collections if isinstance(c, LineCollection)):
+        widths = np.atleast_1d(np.asarray(sticks.get_linewidth(), dtype=float))
+        sticks.set_linewidth([factor * float(width) for width in widths])
 
 
 def _draw_panel(
@@ -151,7 +211,6 @@ def _draw_panel(
     if panel.sticks is not None:
         shape = str(first.provenance.get("line_shape", "gaussian"))
         plot_sticks(ax, panel.sticks, fwhm=first.fwhm, line_shape=shape)
-    _add_legend(ax, panel.title)
 
 
 def _draw_transmittance(
@@ -176,7 +235,6 @@ def _draw_transmittance(
             range_invcm=limits,
             direction=direction,
         )
-    _add_legend(ax, panel.title, inside=0)
 
 
 def _to_one_height(spectrum: Spectrum, limits: tuple[float, float]) -> Spectrum:
@@ -225,7 +283,7 @@ def label_peaks(
     return ax
 
 
-def _add_legend(ax: Axes, title: str, inside: int = _INSIDE) -> None:
+def _add_legend(ax: Axes, title: str, look: _Look, *, inside: int) -> None:
     """A legend that covers no curve: in room made for it above them, or above the panel."""
     entries = len(ax.get_legend_handles_labels()[0])
     if entries > inside:
@@ -241,7 +299,7 @@ def _add_legend(ax: Axes, title: str, inside: int = _INSIDE) -> None:
         return
     ax.set_title(title, fontsize="medium", loc="left", pad=14)
     low, high = ax.get_ylim()
-    share = (_LINE * entries + 0.1) / _PANEL_HEIGHT
+    share = (look.legend_line * entries + 0.1) / look.axes_height
     ax.set_ylim(low, (high - share * low) / (1.0 - share))
     ax.legend(frameon=False, fontsize="small", loc="upper right")
 

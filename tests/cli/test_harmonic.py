@@ -70,7 +70,7 @@ def test_the_relaxed_structure_and_the_animation_can_be_opened(folder: Path) -> 
 def test_spectra_become_a_picture_with_sticks(folder: Path, tmp_path: Path) -> None:
     picture = tmp_path / "pictures" / "ir.png"
     files = [str(folder / "infrared.csv"), str(folder / "raman.csv")]
-    options = ["--sticks", str(folder / "modes.json"), "--descending", "--from", "500"]
+    options = ["--sticks", str(folder / "modes.json"), "--descending", "--range", "500", "4000"]
     result = runner.invoke(app, ["plot", *files, *options, "-o", str(picture)])
     assert result.exit_code == 0, (result.output, result.exception)
     assert picture.read_bytes().startswith(PNG)
@@ -79,7 +79,7 @@ def test_spectra_become_a_picture_with_sticks(folder: Path, tmp_path: Path) -> N
 
 def test_a_spectrum_over_an_experiment_and_as_transmittance(folder: Path, tmp_path: Path) -> None:
     ours = str(folder / "infrared.csv")
-    for options in (["--experiment", ours], ["--transmittance", "--to", "4000"]):
+    for options in (["--experiment", ours], ["--transmittance", "--range", "0", "4000"]):
         picture = tmp_path / f"{options[0][2:]}.svg"
         result = runner.invoke(app, ["plot", ours, *options, "-o", str(picture)])
         assert result.exit_code == 0, (result.output, result.exception)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import rcParams
 from scipy import fft
 
 from painn_ase.errors import DataError, PaiNNWarning
@@ -275,3 +276,19 @@ def test_what_panels_of_one_run_share_stands_once_in_the_caption() -> None:
     text = " ".join(" ".join(t.get_text() for t in figure.texts).split())
     assert text.count("run.h5; 9 frames, Δt = 1 fs") == 1
     assert "Raman cross section: 3 jumps of the dipole unfolded" in text
+
+
+def test_a_talk_has_larger_letters_and_thicker_lines_and_leaves_the_settings_alone() -> None:
+    before = dict(rcParams)
+    paper, talk = (
+        draw_panels([Panel([(lines((1700.0, 3.0)), "A")])], peaks=True, style=style)
+        for style in ("paper", "talk")
+    )
+    for figure in (paper, talk):
+        figure.canvas.draw()
+    (small, large) = (figure.axes[0] for figure in (paper, talk))
+    assert large.lines[0].get_linewidth() == 2 * small.lines[0].get_linewidth()
+    assert large.yaxis.label.get_fontsize() == 1.6 * small.yaxis.label.get_fontsize()
+    labels = [ax.texts[0].get_fontsize() for ax in (small, large)]
+    assert labels[1] == pytest.approx(1.6 * labels[0])
+    assert dict(rcParams) == before
