@@ -150,6 +150,19 @@ QUANTITIES: dict[str, Quantity] = {
             "of mass of the masses in `Atoms`.",
         ),
         Quantity(
+            "dipole_magnitude",
+            "|μ|",
+            (),
+            "e·Å",
+            0,
+            False,
+            False,
+            "dipole",
+            meaning="Length of the dipole vector; all of the dipole that a model gives which was "
+            "trained on lengths.",
+            sign="Never negative.",
+        ),
+        Quantity(
             "charges",
             "q_i",
             (_N,),

@@ -19,7 +19,15 @@ __all__ = ["check_finite", "to_ase", "velocities_of"]
 
 #: Quantities with one row per structure, which a calculator of one structure drops.
 _PER_SYSTEM = frozenset(
-    {"energy", "stress", "dipole", "dipole_flux", "polarizability", "polarizability_flux"}
+    {
+        "energy",
+        "stress",
+        "dipole",
+        "dipole_magnitude",
+        "dipole_flux",
+        "polarizability",
+        "polarizability_flux",
+    }
 )
 
 

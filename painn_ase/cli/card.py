@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from painn_ase.elements import SYMBOLS
+from painn_ase.potential import quantities_of
 from painn_ase.quantities import QUANTITIES
 from painn_ase.spec import HeadsSpec, ModelSpec, NetworkSpec, PaiNNSpec, SchNetSpec, SO3netSpec
 
@@ -90,8 +91,9 @@ def _quantities(heads: HeadsSpec) -> Table:
     """What the calculator can give with these heads, in which unit and shape."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
+    given = quantities_of(heads)
     for quantity in QUANTITIES.values():
-        if quantity.requires in heads.names:
+        if quantity.name in given:
             shape = "(" + ", ".join(map(str, quantity.shape)) + ")" if quantity.shape else "scalar"
             table.add_row(f"  {quantity.name}", escape(quantity.unit), shape)
     return table

@@ -42,7 +42,8 @@ def sample(
         ["300:5", "600:5", "900:3"], "--thermal", help="KELVIN:FRAMES of Langevin dynamics."
     ),
     keep: int | None = typer.Option(
-        None, min=1, help="Of a committee: the frames on which it disagrees most.",
+        None, min=1, help="Of a committee: so many frames, those on which it disagrees most; by "
+        "default as many as one model would give.",
         show_default=False,
     ),
     least_spread: float = typer.Option(
@@ -71,11 +72,14 @@ def sample(
     refuse_unwritable(output, folder=False)
     refuse_existing([output], overwrite, "name another file")
     starts = [start for name in structures for start in _starts(name, conformers, seed)]
+    temperatures = _thermal(thermal)
+    if len(model) > 1 and keep is None:
+        keep = max(1, len(starts) * (near + quantum + turned + sum(temperatures.values())))
     config = SampleConfig(
         near=near,
         quantum=quantum,
         turned=turned,
-        thermal=_thermal(thermal),
+        thermal=temperatures,
         relax=not no_relax,
         keep=keep,
         least_spread=least_spread,

@@ -113,10 +113,18 @@ def _print_errors(path: Path) -> None:
         for group, found in list(groups.items())[:_N_GROUPS]:
             values = ", ".join(
                 f"{name} {found[name]:.3g} {units[name]}"
-                for name in ("energy", "forces")
-                if name in found
+                for name in units
+                if name in found and name in ("energy", "forces", "dipole_magnitude")
             )
             typer.echo(f"  {group}: {values}, {found['n_frames']:.0f} frames")
+    for name, found in report.get("harmonic", {}).items():
+        if reason := found.get("failed"):
+            typer.echo(f"harmonic frequencies beside {name}: none, {reason}")
+            continue
+        typer.echo(
+            f"harmonic frequencies beside {name}: mean {found['mae']:.1f}, largest "
+            f"{found['largest']:.1f} {found['unit']} over {len(found['model'])} modes"
+        )
 
 
 def _print_table(title: str, errors: dict[str, Any], before: dict[str, Any]) -> None:

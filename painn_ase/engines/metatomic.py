@@ -97,7 +97,7 @@ def export_metatomic(
 
 def _chosen(potential: AtomisticPotential, outputs: Collection[str] | None) -> tuple[str, ...]:
     """The outputs in the table's order, if the model can give them."""
-    present = [name for name in OUTPUTS if name in potential.heads]
+    present = [name for name in OUTPUTS if name in potential.properties]
     wanted = present if outputs is None else list(outputs)
     for name in wanted:
         if name not in OUTPUTS:

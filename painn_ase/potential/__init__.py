@@ -2,7 +2,7 @@
 
 from painn_ase.potential.core import AtomisticCore, CoreInput, core_input
 from painn_ase.potential.ensemble import check_members, mean_and_spread
-from painn_ase.potential.potential import AtomisticPotential
+from painn_ase.potential.potential import AtomisticPotential, quantities_of
 from painn_ase.potential.prediction import Prediction
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "check_members",
     "core_input",
     "mean_and_spread",
+    "quantities_of",
 ]

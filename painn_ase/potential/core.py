@@ -55,6 +55,7 @@ _NEEDS_POSITIONS = frozenset(
         "polarizability_flux",
     }
 )
+_FROM_DIPOLE = frozenset({"dipole", "dipole_magnitude", "born_effective_charges", "dipole_flux"})
 _NEEDS_EDGES = frozenset({"edge_gradient", "forces", "stress", "hessian"})
 #: Quantities that are rates of change.
 NEEDS_VELOCITIES = frozenset({"dipole_flux", "polarizability_flux"})
@@ -184,8 +185,8 @@ class AtomisticCore(nn.Module):
         With ghosts every process gets its share: what belongs to a structure is a sum over its
         own atoms or edges, to be added up over the processes, as are the rows of ghosts in
         ``forces``, ``born_effective_charges`` and ``polarizability_derivatives``, to be added to
-        their owners'. ``energies`` and ``charges`` have rows for owned atoms only. A Hessian is of
-        whole structures.
+        their owners'. ``energies`` and ``charges`` have rows for owned atoms only. A Hessian and
+        the length of a dipole are of whole structures.
 
         Parameters
         ----------
@@ -312,12 +313,12 @@ class AtomisticCore(nn.Module):
         create_graph: bool,
     ) -> None:
         """Charges, dipole, polarizability and their derivatives, as far as wanted."""
-        if wanted & {"dipole", "born_effective_charges", "dipole_flux"} or (
-            "charges" in wanted and "charges" not in self.heads
-        ):
+        if wanted & _FROM_DIPOLE or ("charges" in wanted and "charges" not in self.heads):
             out["dipole"], latent = self.heads["dipole"](features, frame)
             if latent is not None:
                 out["charges"] = latent
+            if "dipole_magnitude" in wanted:
+                out["dipole_magnitude"] = torch.linalg.vector_norm(out["dipole"], dim=-1)
         if "charges" in wanted and "charges" in self.heads:
             out["charges"] = self.heads["charges"](features, frame)
         if wanted & {"polarizability", "polarizability_derivatives", "polarizability_flux"}:

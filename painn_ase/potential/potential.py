@@ -18,9 +18,18 @@ from painn_ase.nn.scatter import ScatterBackend, check_scatter_backend
 from painn_ase.potential.core import NEEDS_VELOCITIES, AtomisticCore, core_input
 from painn_ase.potential.prediction import Prediction
 from painn_ase.quantities import QUANTITIES
-from painn_ase.spec import ModelSpec
+from painn_ase.spec import HeadsSpec, ModelSpec
 
-__all__ = ["AtomisticPotential"]
+__all__ = ["AtomisticPotential", "quantities_of"]
+
+
+def quantities_of(heads: HeadsSpec) -> frozenset[str]:
+    """Names of the quantities that come from these heads, latent charges not among them."""
+    names = {name for name, quantity in QUANTITIES.items() if quantity.requires in heads.names}
+    if heads.dipole is not None and heads.dipole.magnitude:
+        of_vectors = {n for n in names if QUANTITIES[n].requires == "dipole"}
+        names -= of_vectors - {"dipole_magnitude"}
+    return frozenset(names)
 
 
 class AtomisticPotential(nn.Module):
@@ -89,7 +98,9 @@ class AtomisticPotential(nn.Module):
     def has_latent_charges(self) -> bool:
         """Whether the dipole head gives the charges, so that they come with a dipole at no cost."""
         dipole, charges = self.spec.heads.dipole, self.spec.heads.charges
-        return charges is None and dipole is not None and dipole.kind != "local"
+        if charges is not None or dipole is None or dipole.magnitude:
+            return False
+        return dipole.kind != "local"
 
     @property
     def dipole_has_origin(self) -> bool:
@@ -99,13 +110,12 @@ class AtomisticPotential(nn.Module):
     @property
     def properties(self) -> tuple[str, ...]:
         """Names of the quantities this potential can give."""
-        heads = set(self.spec.heads.names)
-        if self.has_latent_charges:
-            heads.add("charges")
+        names = quantities_of(self.spec.heads)
         return tuple(
             name
-            for name, quantity in QUANTITIES.items()
-            if quantity.requires in heads and name != "free_energy"
+            for name in QUANTITIES
+            if name != "free_energy"
+            and (name in names or (name == "charges" and self.has_latent_charges))
         )
 
     def check_elements(self, numbers: Iterable[int]) -> None:
@@ -122,6 +132,12 @@ class AtomisticPotential(nn.Module):
             if name not in QUANTITIES or name == "free_energy":
                 known = ", ".join(q for q in QUANTITIES if q != "free_energy")
                 raise UnsupportedPropertyError(f"unknown property {name!r}; known are {known}.")
+            if name not in self.properties and QUANTITIES[name].requires in self.heads:
+                raise UnsupportedPropertyError(
+                    f"this model cannot give {name!r}: its dipole was trained on lengths alone, so "
+                    "that sign and direction mean nothing. It gives 'dipole_magnitude'; train on "
+                    "dipole vectors for the rest."
+                )
             if name not in self.properties:
                 raise UnsupportedPropertyError(
                     f"this model cannot give {name!r}: it needs a head "

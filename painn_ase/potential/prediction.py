@@ -31,6 +31,8 @@ class Prediction:
         ∂²E/∂r∂r of a single structure, eV/Å².
     dipole : Tensor (n_systems, 3)
         e·Å.
+    dipole_magnitude : Tensor (n_systems,)
+        |μ|, e·Å.
     charges : Tensor (n_atoms,)
         e.
     born_effective_charges : Tensor (n_atoms, 3, 3)
@@ -51,6 +53,7 @@ class Prediction:
     stress: Tensor | None = None
     hessian: Tensor | None = None
     dipole: Tensor | None = None
+    dipole_magnitude: Tensor | None = None
     charges: Tensor | None = None
     born_effective_charges: Tensor | None = None
     dipole_flux: Tensor | None = None

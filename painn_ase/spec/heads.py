@@ -57,6 +57,9 @@ class DipoleSpec:
         Factor on the network's output.
     gate_epsilon : float
         ε in the norm of the gated blocks; 0 for the plain norm that SchNetPack uses.
+    magnitude : bool
+        Only the length |μ| was learnt: sign and direction of what is summed mean nothing, so that
+        the model gives ``dipole_magnitude`` alone.
     """
 
     kind: Literal["latent_charge", "local", "point_charge"] = "latent_charge"
@@ -64,6 +67,7 @@ class DipoleSpec:
     rank: int = 1
     scale: float = 1.0
     gate_epsilon: float = 1e-8
+    magnitude: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)

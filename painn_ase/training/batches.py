@@ -29,6 +29,7 @@ class Labels:
     forces : Tensor (n_atoms, 3) or None
     stress, polarizability : Tensor (n_systems, 3, 3) or None
     dipole : Tensor (n_systems, 3) or None
+    dipole_magnitude : Tensor (n_systems,) or None
     weight : Tensor (n_systems,) or None
         Of each structure's errors; None where all weigh the same.
     atom_weight : Tensor (n_atoms,) or None
@@ -40,6 +41,7 @@ class Labels:
     stress: Tensor | None = None
     dipole: Tensor | None = None
     polarizability: Tensor | None = None
+    dipole_magnitude: Tensor | None = None
     weight: Tensor | None = None
     atom_weight: Tensor | None = None
 

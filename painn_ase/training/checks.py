@@ -85,6 +85,7 @@ _UNITS = {
     "stress": "eV/Å^3",
     "dipole": "e·Å",
     "polarizability": "e²Å²/eV",
+    "dipole_magnitude": "e·Å",
 }
 
 

@@ -93,6 +93,9 @@ class DataSpec:
         Groups that are never trained on; their errors are reported by themselves.
     reference_energies : dict
         Element symbol → energy of the free atom, eV; empty for least squares.
+    harmonic : tuple of str
+        Harmonic analyses that the trained model is compared with in the report: ``modes.json`` of
+        `painn-ase harmonic`, frequency jobs of other programs (cclib).
     accept_warnings : bool
         Train although the checks of `painn-ase data` warn of something.
     """
@@ -110,6 +113,7 @@ class DataSpec:
     split_by: Literal["frame", "group"] = "frame"
     held_out: tuple[str, ...] = ()
     reference_energies: dict[str, Any] = field(default_factory=dict)
+    harmonic: tuple[str, ...] = ()
     accept_warnings: bool = False
 
     def __post_init__(self) -> None:
@@ -187,7 +191,7 @@ class LossSpec:
 
     Attributes
     ----------
-    energy, forces, stress, dipole, polarizability : float
+    energy, forces, stress, dipole, polarizability, dipole_magnitude : float
         Weights; 0 leaves a label out. The energy's is small on purpose: one number a frame beside
         3N forces pulls hard on all weights and, at 0.1, cost a quarter of the forces' accuracy and
         none of the energy's (MD17 ethanol). Raise it where there are no forces.
@@ -200,10 +204,11 @@ class LossSpec:
     stress: float = 0.1
     dipole: float = 0.1
     polarizability: float = 0.1
+    dipole_magnitude: float = 0.1
     huber_delta: float | None = None
 
     def __post_init__(self) -> None:
-        weights = [getattr(self, f.name) for f in dataclasses.fields(self)][:5]
+        weights = [getattr(self, f.name) for f in dataclasses.fields(self)][:6]
         if min(weights) < 0 or max(weights) == 0:
             raise SpecError(f"loss weights must be >= 0 and not all zero; got {weights}.")
         if self.huber_delta is not None and self.huber_delta <= 0:
@@ -305,7 +310,8 @@ class RuntimeSpec:
     threads : int or None
         CPU threads of each process; None leaves torch's setting.
     progress : bool
-        Show a progress bar on a terminal, plain lines in a log.
+        Show a progress bar on a terminal, in a log a line for the first and the last epoch and
+        every 30 s between; if not, a line a minute.
     tensorboard : bool
         Write TensorBoard's log beside the CSV one.
     """
@@ -411,7 +417,11 @@ def read_config(path: str | Path) -> TrainConfig:
     split = None if data.split_file is None else str(path.parent / data.split_file)
     more = tuple(dataclasses.replace(one, path=str(path.parent / one.path)) for one in data.more)
     beside = dataclasses.replace(
-        data, path=str(path.parent / data.path), split_file=split, more=more
+        data,
+        path=str(path.parent / data.path),
+        split_file=split,
+        more=more,
+        harmonic=tuple(str(path.parent / one) for one in data.harmonic),
     )
     start = config.start
     if start is not None and (path.parent / start).exists():

@@ -27,6 +27,7 @@ _REPORTED = {
     "stress": ("eV/Å^3", 1.0),
     "dipole": ("e·Å", 1.0),
     "polarizability": ("Å^3", e2_angstrom2_per_ev_to_angstrom3),
+    "dipole_magnitude": ("e·Å", 1.0),
 }
 
 

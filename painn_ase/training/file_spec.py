@@ -28,7 +28,7 @@ class KeysSpec:
 
     Attributes
     ----------
-    energy, forces, stress, dipole, polarizability, charge : str or None
+    energy, forces, stress, dipole, polarizability, dipole_magnitude, charge : str or None
         A key that is named here must exist in at least one frame.
     virial : str or None
         Instead of a stress: −V·σ in the file's unit of energy, as VASP-like data sets and GAP keep
@@ -45,6 +45,7 @@ class KeysSpec:
     stress: str | None = None
     dipole: str | None = None
     polarizability: str | None = None
+    dipole_magnitude: str | None = None
     charge: str | None = None
     virial: str | None = None
     group: str | None = None
@@ -59,8 +60,9 @@ class UnitsSpec:
     Attributes
     ----------
     energy, length, dipole : str or None
-        None for eV, Å and e·Å. An ``.npz`` has no usual unit of energy and needs it stated;
-        databases and collections that state their units are read in those.
+        None for eV, Å and e·Å; the dipole's is also that of ``dipole_magnitude``. An ``.npz`` has
+        no usual unit of energy and needs it stated; databases and collections that state their
+        units are read in those.
     forces, stress : str or None
         None for the file's energy unit per length and per volume.
     polarizability : str or None
@@ -97,8 +99,7 @@ class UnitsSpec:
         """
         if label == "charge":
             return 1.0
-        if label == "virial":
-            label = "energy"
+        label = _UNIT_OF.get(label, label)
         if label == "polarizability" and self.polarizability is None:
             raise DataError(
                 "the file has polarizabilities but their unit is not stated; set [data.units] "
@@ -109,6 +110,7 @@ class UnitsSpec:
     def name_of(self, label: str) -> str:
         """The file's unit of `label`; "?" for a polarizability whose unit is not stated."""
         energy, length = self.energy or "eV", self.length or "Angstrom"
+        label = _UNIT_OF.get(label, label)
         usual = {
             "energy": energy,
             "length": length,
@@ -124,4 +126,6 @@ class UnitsSpec:
         return dataclasses.replace(self, **silent)
 
 
+#: What has the unit of something else.
+_UNIT_OF = {"virial": "energy", "dipole_magnitude": "dipole"}
 _QUANTITIES = ("energy", "length", "forces", "stress", "dipole", "polarizability")

@@ -26,7 +26,17 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 
 #: What a model can be trained on, in the order of tables and reports.
-LABELS: tuple[str, ...] = ("energy", "forces", "stress", "dipole", "polarizability")
+LABELS: tuple[str, ...] = (
+    "energy",
+    "forces",
+    "stress",
+    "dipole",
+    "polarizability",
+    "dipole_magnitude",
+)
+# Labels that came later: where missing they leave no trace in the hash of frames, which is that of
+# before.
+_LATER = ("dipole_magnitude",)
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,8 @@ class Frame:
         e·Å.
     polarizability : ndarray (3, 3) or None
         e²Å²/eV.
+    dipole_magnitude : float or None
+        |μ|, e·Å.
     source : str
         File and index, for messages.
     group : str
@@ -71,6 +83,7 @@ class Frame:
     stress: FloatArray | None = None
     dipole: FloatArray | None = None
     polarizability: FloatArray | None = None
+    dipole_magnitude: float | None = None
     source: str = ""
     group: str = ""
     weight: float = 1.0
@@ -99,6 +112,7 @@ def label_shape(name: str, n_atoms: int) -> tuple[int, ...]:
         "stress": (3, 3),
         "dipole": (3,),
         "polarizability": (3, 3),
+        "dipole_magnitude": (),
     }
     return shapes[name]
 
@@ -128,6 +142,8 @@ def frames_hash(frames: Sequence[Frame]) -> str:
         digest.update(np.ascontiguousarray(frame.numbers, dtype="<i8").tobytes())
         for name in ("positions", "cell", *LABELS):
             value = frame.label(name)
+            if value is None and name in _LATER:
+                continue
             digest.update(name.encode() if value is not None else b"-")
             if value is not None:
                 digest.update(np.ascontiguousarray(value, dtype="<f8").tobytes())

@@ -38,6 +38,7 @@ _NPZ_NAMES = {
     "stress": ("stress",),
     "dipole": ("dipole", "dipoles", "D"),
     "polarizability": ("polarizability", "polarizabilities"),
+    "dipole_magnitude": ("dipole_magnitude",),
     "charge": (*CHARGE_KEYS, "Q"),
     "cell": ("cell", "lattice"),
 }
@@ -388,6 +389,9 @@ def _frame(
         stress=None if left_out else found.get("stress"),
         dipole=found.get("dipole"),
         polarizability=found.get("polarizability"),
+        dipole_magnitude=(
+            float(found["dipole_magnitude"]) if "dipole_magnitude" in found else None
+        ),
         source=source,
         group=_group(record, keys),
     )
@@ -440,7 +444,7 @@ def _label(
 
 def _shaped(name: str, value: FloatArray, n_atoms: int, order: str) -> FloatArray | None:
     """`value` in the label's own shape, or None where it does not fit."""
-    if name in ("energy", "charge"):
+    if name in ("energy", "charge", "dipole_magnitude"):
         return value.reshape(()) if value.size == 1 else None
     if name == "forces":
         return value.reshape(n_atoms, 3) if value.shape in ((n_atoms, 3), (3 * n_atoms,)) else None

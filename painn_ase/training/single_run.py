@@ -29,6 +29,7 @@ from painn_ase.training.config import TrainConfig
 from painn_ase.training.distances import formulas, smallest_distances
 from painn_ase.training.evaluation import Errors, compare, errors_by_group, errors_of, write_errors
 from painn_ase.training.frames import Frame, frames_hash
+from painn_ase.training.frequencies import frequency_errors, load_references
 from painn_ase.training.levels import at_level_of
 from painn_ase.training.loss import WeightedLoss
 from painn_ase.training.padding import choose_sizes
@@ -78,6 +79,7 @@ class TrainingRun:
             config.data.reference_energies or None,
             self.begun_as,
         )
+        self.references = load_references(config.data.harmonic, self.labels)
         self.data_hash = frames_hash(frames)
         self.n_frames = len(frames)
 
@@ -95,8 +97,8 @@ class TrainingRun:
         settings["data"].pop("path")
         for file in settings["data"]["more"]:
             file.pop("path")
-        settings["data"].pop("split_file")
-        settings["data"].pop("accept_warnings")
+        for free in ("split_file", "harmonic", "accept_warnings"):
+            settings["data"].pop(free)
         text = json.dumps([settings, self.split.train, self.split.validation], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         # Other versions round otherwise, or mean something else by the same settings.
@@ -117,6 +119,7 @@ class TrainingRun:
         config = self.config.to_dict()
         for file in (config["data"], *config["data"]["more"]):
             file["path"] = Path(file["path"]).name
+        config["data"]["harmonic"] = list(self.references)
         config.pop("output")
         data = {
             "file": Path(self.config.data.path).name,
@@ -247,7 +250,7 @@ class TrainingRun:
         steps = n_epochs * (share // optimizer.batch_size)
         if runtime.compile == "auto" and steps < _COMPILE_FROM_STEPS * len(sizes):
             return eager
-        say = functools.partial(print, flush=True) if runtime.progress else None
+        say = functools.partial(print, flush=True)
         return CompiledStep(eager, sizes, frames.is_periodic, say) if possible else eager
 
     def _trainer(self, spec: ModelSpec, n_epochs: int) -> Trainer:
@@ -281,8 +284,15 @@ class TrainingRun:
         if runtime.tensorboard:
             loggers.append(TensorBoardLogger(self.folder, name="tensorboard"))
         has_terminal = sys.stdout.isatty()
-        if runtime.progress and not has_terminal:
-            callbacks.append(PlainLines(functools.partial(print, flush=True)))
+        spread = {name: self.statistics.spread[name] for name in self.labels}
+        if runtime.progress and has_terminal:
+            from tqdm import tqdm
+
+            callbacks.append(PlainLines(tqdm.write, 60.0, spread, ends=False))  # above the bar
+        else:
+            say = functools.partial(print, flush=True)
+            seconds = 30.0 if runtime.progress else 60.0
+            callbacks.append(PlainLines(say, seconds, spread, ends=runtime.progress))
         parallel = runtime.devices > 1
         return Trainer(
             accelerator=runtime.accelerator,
@@ -325,6 +335,10 @@ class TrainingRun:
         judged = [*self.parts[part], *(held_out or ())]
         if len({frame.group for frame in judged}) > 1:
             about["by_group"] = errors_by_group(potential, judged, self.labels)
+        if self.references:
+            about["harmonic"] = {
+                name: frequency_errors(potential, known) for name, known in self.references.items()
+            }
         write_errors(errors_of(comparisons), self.folder / "errors.json", about)
         export_model(potential, potential.spec, self.model_path, {"errors": summary})
         plot_report(comparisons, self.folder / "log", self.folder)

@@ -97,6 +97,8 @@ def extended_spec(base: ModelSpec, fresh: ModelSpec) -> ModelSpec:
                 for key in ("reference_energies", "isotropic")
                 if hasattr(new, key)
             }
+            if name == "dipole":  # a sign that was learnt stays; lengths do not teach one
+                offsets["magnitude"] = old.magnitude and new.magnitude
             new = dataclasses.replace(old, **offsets)
         heads[name] = new
     return dataclasses.replace(fresh, heads=HeadsSpec(**heads))

@@ -98,6 +98,9 @@ def compute_statistics(
         "stress": _rms([f.stress for f in frames if f.stress is not None]),
         "dipole": _rms([f.dipole for f in frames if f.dipole is not None]),
         "polarizability": alpha_spread,
+        "dipole_magnitude": _rms(
+            [np.array(f.dipole_magnitude) for f in frames if f.dipole_magnitude is not None]
+        ),
     }
     return Statistics(elements, references, isotropic, spread)
 
@@ -118,16 +121,19 @@ def build_model_spec(
         # The slope of an energy over an Å is of the size of a typical force.
         scale = spread["forces"] if "forces" in labels else spread["energy"]
         energy = EnergySpec(scale=unit * scale, reference_energies=statistics.reference_energies)
-    if "dipole" in labels:
+    if {"dipole", "dipole_magnitude"} & set(labels):
+        # Of a length taught alone each component has the share 1/√3.
+        size = spread["dipole"] if "dipole" in labels else spread["dipole_magnitude"] / 3**0.5
         kind = config.heads.dipole
         if kind == "auto":
             kind = "latent_charge" if network.gives_vectors else "point_charge"
             kind = "local" if periodic else kind
         dipole = DipoleSpec(
             kind=kind,
-            scale=unit * spread["dipole"],
+            scale=unit * size,
             rank=4 if kind == "local" else 1,
             gate_epsilon=epsilon,
+            magnitude="dipole" not in labels,
         )
     if "polarizability" in labels:
         form = config.heads.polarizability

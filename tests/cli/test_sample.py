@@ -64,6 +64,18 @@ def test_frames_of_a_smiles_are_written_with_their_kinds(tmp_path) -> None:
     assert again.exit_code == 1
 
 
+@needs_models
+def test_a_committee_keeps_a_part_of_what_it_made(tmp_path) -> None:
+    """Without --keep as many as one model would give, of four times as many."""
+    target = tmp_path / "frames.extxyz"
+    arguments = ["sample", "H2O", "-o", str(target), "--model", "water", "--model", "water"]
+    arguments += ["--near", "2", "--quantum", "1", "--turned", "0", "--thermal", "300:0"]
+    done = run(*arguments)
+    assert done.exit_code == 0, done.output
+    assert len(ase.io.read(target, ":")) == 3
+    assert "9 of less disagreement" in words(done.output)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -143,6 +143,8 @@ def divided(
 
 #: What belongs to a structure is summed over processes; rows of ghosts are added to their owners'.
 OF_OWNED = ("energies", "charges")
+#: Not asked for of parts.
+OF_WHOLES = {"hessian", "dipole_magnitude"}
 
 
 def joined(name: str, answers: list[dict], domains: list[Domain], n_atoms: int) -> torch.Tensor:
@@ -166,7 +168,7 @@ def test_a_divided_system_gives_what_the_whole_gives(kind: str, form: str, n_dom
     periodic = form == "periodic"
     potential = potential_of(kind, "local" if periodic else "lever arms")
     atoms = random_atoms(10, pbc=periodic, seed=3)
-    wanted = set(potential.properties) - {"hessian"} - (set() if periodic else {"stress"})
+    wanted = set(potential.properties) - OF_WHOLES - (set() if periodic else {"stress"})
     graph = from_ase(atoms, potential.cutoff)
     origin = torch.tensor([[0.3, -0.2, 0.5]]).double() if "stated" in form else None
     whole = input_of(potential, graph)._replace(origin=origin)
@@ -350,7 +352,7 @@ def test_a_traced_step_is_exported(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cuda_graph_replays_the_step(kind: str) -> None:
     potential = potential_of(kind, "local", torch.float32)
-    wanted = sorted(set(potential.properties) - {"hessian"})
+    wanted = sorted(set(potential.properties) - OF_WHOLES)
     atoms = random_atoms(8, pbc=True)
     graph = collate([from_ase(atoms, potential.cutoff)] * 4)
     truth_input = input_of(potential, graph)

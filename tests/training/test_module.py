@@ -25,7 +25,7 @@ from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import DataSpec, OptimizerSpec, ScheduleSpec
 from painn_ase.training.data_report import DataReport
 from painn_ase.training.module import AveragedWeights, PotentialModule, build_loader
-from painn_ase.training.progress import PlainLines
+from painn_ase.training.progress import PlainLines, expected_error
 from painn_ase.training.report import read_learning_curve
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec.*")
@@ -204,3 +204,37 @@ def test_a_log_has_a_line_for_each_epoch_that_takes_long_and_within_longer_ones(
         quick.on_train_batch_end(trainer, module, None, None, 0)
         quick.on_train_epoch_end(trainer, module)
     assert [line.split(",")[0] for line in said] == ["epoch 4 of 9", "epoch 9 of 9"]
+    said.clear()
+    silent = PlainLines(said.append, seconds=1e6, ends=False)
+    silent.on_train_start(trainer, module)
+    silent.on_train_epoch_end(trainer, module)
+    assert said == []
+
+
+def test_lines_tell_the_error_in_its_unit_and_what_to_expect_of_it() -> None:
+    """Errors that fall as 1/√epoch go on so; the forces come first of what there is."""
+    said: list[str] = []
+    lines = PlainLines(said.append, seconds=0.0, spread={"energy": 0.1, "forces": 2.0})
+    trainer = SimpleNamespace(max_epochs=400, num_training_batches=1, should_stop=False)
+    module = SimpleNamespace(mean_loss=lambda: torch.tensor(0.25))
+    trainer.current_epoch = 0
+    lines.on_train_start(trainer, module)
+    for epoch in range(100):
+        trainer.current_epoch = epoch
+        error = torch.tensor(0.1 / (epoch + 1) ** 0.5)
+        trainer.callback_metrics = {
+            "validation_forces": error, "validation_energy": torch.tensor(9.0),
+        }  # fmt: skip
+        lines.on_train_epoch_end(trainer, module)
+    assert ", forces 200 meV/Å, about " in said[0]
+    assert "at this rate" not in said[0]
+    assert ", forces 20 meV/Å, about " in said[-1]
+    assert said[-1].endswith(" left, at this rate 10 meV/Å then")
+
+
+def test_no_promise_is_made_of_an_error_that_does_not_fall() -> None:
+    epochs = [float(n) for n in range(1, 11)]
+    assert expected_error(epochs[:5], [1.0, 0.5, 0.3, 0.2, 0.1], 100.0) is None
+    assert expected_error(epochs, [1.0] * 5 + [0.5, 0.51, 0.52, 0.55, 0.6], 100.0) is None
+    found = expected_error(epochs, [2.0 / n for n in epochs], 100.0)
+    assert found == pytest.approx(0.02, rel=1e-9)

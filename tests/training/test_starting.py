@@ -16,13 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import make_springs, run_command, small_config, write_frames, write_toml
 
+from painn_ase.cli.train import _print_errors
 from painn_ase.errors import DataError, ModelFileError, SpecError
 from painn_ase.models import load_model, save_model
 from painn_ase.spec import DipoleSpec
+from painn_ase.spectra import harmonic_from_arrays
 from painn_ase.testing import random_potential
 from painn_ase.training import Frame, KeysSpec, UnitsSpec, read_config, read_frames, train
 from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import DataSpec, LossSpec, MoreData, network_to_train
+from painn_ase.training.frequencies import frequency_errors, load_references
 from painn_ase.training.loss import WeightedLoss
 from painn_ase.training.padding import BatchSize, pad_batch
 from painn_ase.training.splits import build_split, read_split, write_split
@@ -329,3 +332,46 @@ def test_a_run_of_steps_resumes_to_another_length(tmp_path) -> None:
     longer = read_config(toml)
     longer = longer.replace(schedule=replace(longer.schedule, steps=20))
     assert load_model(train(longer, resume=True)).spec.provenance["epoch"] <= 3
+
+
+# ------------------------------------------------------------------- frequencies in the report
+
+
+def test_frequencies_stand_beside_the_references_in_the_report(tmp_path, capfd) -> None:
+    """E = ½·20·(d−1)² eV: its frequency is √(20/μ) in closed form."""
+    data = write_frames(tmp_path / "hcl.extxyz", springs(60, 1))
+    masses = Atoms("ClH").get_masses()
+    hessian = np.zeros((2, 3, 2, 3))
+    hessian[:, 0, :, 0] = 20.0 * np.array([[1.0, -1.0], [-1.0, 1.0]])
+    where = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    exact = harmonic_from_arrays(masses, where, hessian, symbols=("Cl", "H"))
+    reduced = masses[0] * masses[1] / masses.sum()
+    assert exact.frequencies == pytest.approx([521.4708 * (20.0 / reduced) ** 0.5], rel=1e-4)
+    exact.save(tmp_path / "spring.json")
+    config = small_config(data, tmp_path / "run", epochs=60)
+    config = config.replace(data=replace(config.data, harmonic=(str(tmp_path / "spring.json"),)))
+    model = train(config)
+    report = json.loads((tmp_path / "run" / "errors.json").read_text())["harmonic"]["spring.json"]
+    assert report["reference"] == pytest.approx(exact.frequencies.tolist(), abs=0.01)
+    assert report["mae"] == pytest.approx(abs(report["model"][0] - exact.frequencies[0]), abs=0.01)
+    assert report["mae"] < 0.25 * exact.frequencies[0]
+    assert load_model(model).spec.provenance["config"]["data"]["harmonic"] == ["spring.json"]
+    _print_errors(tmp_path / "run" / "errors.json")
+    assert "harmonic frequencies beside spring.json: mean" in capfd.readouterr().out
+
+
+def test_references_need_forces_and_files_that_are_some(tmp_path) -> None:
+    with pytest.raises(DataError, match="nothing is trained that gives forces"):
+        load_references(["a.json"], ["dipole"])
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(DataError):
+        load_references([str(tmp_path / "a.json")], ["forces"])
+
+
+def test_a_molecule_the_model_does_not_know_fails_by_itself() -> None:
+    model = random_potential(8, 1, 6, 4.0, heads=("energy",), elements=(1, 17))
+    hessian = np.zeros((2, 3, 2, 3))
+    hessian[:, 0, :, 0] = [[9.0, -9.0], [-9.0, 9.0]]
+    where = [[0.0, 0.0, 0.0], [1.4, 0.0, 0.0]]
+    other = harmonic_from_arrays([79.9, 1.008], where, hessian, symbols=("Br", "H"))
+    assert "Br" in frequency_errors(model, other)["failed"]
