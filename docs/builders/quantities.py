@@ -65,6 +65,12 @@ TESTS: dict[str, dict[str, str]] = {
         "a lone neutral atom has none": _HEADS
         + "a_neutral_atom_has_no_dipole_and_an_isotropic_polarizability",
     },
+    "dipole_magnitude": {
+        "it is the length of the dipole": "training/test_dipole_magnitude.py::"
+        "test_it_is_the_length_of_the_vector_that_other_models_give",
+        "a model of lengths gives nothing that has a sign": "training/test_dipole_magnitude.py::"
+        "test_a_model_of_lengths_gives_nothing_that_has_a_sign",
+    },
     "charges": {
         "they sum to the total charge": _HEADS + "charges_sum_to_the_total_charge",
         "in batches each to its own": _HEADS
@@ -109,6 +115,7 @@ _METHODS = {
     "stress": "atoms.get_stress()",
     "charges": "atoms.get_charges()",
     "dipole": "atoms.get_dipole_moment()",
+    "dipole_magnitude": 'atoms.calc.get_property("dipole_magnitude", atoms)',
     "hessian": "atoms.calc.get_hessian(atoms)",
     "born_effective_charges": "atoms.calc.get_born_charges(atoms)",
     "dipole_flux": "atoms.calc.get_dipole_flux(atoms)",
