@@ -34,7 +34,7 @@ def _bash(line: str, cell: str) -> None:
     # IPython's own hands over pieces as they come, errors apart, and pages tear them in mid-word
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_SET} | _TERMINAL
     done = subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", cell],
+        ["bash", "-e", "-c", cell],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

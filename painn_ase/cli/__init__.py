@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from painn_ase._version import __version__
 from painn_ase.cli.encodings import replace_what_cannot_be_shown
+from painn_ase.cli.messages import note, trouble
 from painn_ase.errors import PaiNNError, PaiNNWarning
 
 __all__ = ["app", "main"]
@@ -135,7 +136,7 @@ def _show_warning(
 ) -> None:
     """Print a warning of ours as a note; any other as Python does."""
     if issubclass(category, PaiNNWarning):
-        typer.secho(f"note: {message}", fg="yellow", err=True)
+        note(message)
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)
         print(text, end="", file=file or sys.stderr)
@@ -143,6 +144,7 @@ def _show_warning(
 
 def _show(error: Exception) -> None:
     """Print `error` to standard error, with how to see more."""
-    # not through rich: brackets and paths in the message are to arrive as they are, uncut
-    typer.secho(f"painn-ase: {type(error).__name__}: {error}", fg="red", err=True)
-    typer.secho("(`painn-ase --debug …` shows where it comes from.)", dim=True, err=True)
+    trouble(
+        f"painn-ase: {type(error).__name__}: {error}",
+        "(`painn-ase --debug …` shows where it comes from.)",
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from painn_ase.cli.messages import note
 from painn_ase.cli.outputs import refuse_existing
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _spectrum(
         raise typer.Exit(128 + stop.signal) from stop
     write_outcome(outcome)
     for text in outcome.advice:
-        typer.secho(f"note: {text}", fg="yellow", err=True)
+        note(text)
     for band in outcome.bands:
         error = "" if band.error is None else f" ± {band.error:.1f}"
         typer.echo(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from painn_ase.cli.messages import note
 from painn_ase.cli.outputs import refuse_existing, refuse_unwritable
 from painn_ase.errors import DataError, PaiNNWarning
 from painn_ase.trajectory import TimeSeries, read_motion, read_time_series
@@ -184,8 +185,8 @@ def spectra_of_trajectory(
     if wishes.friction is not None:
         series = replace(series, friction=wishes.friction)
     typer.echo(series.summary)
-    for note in series.notes:
-        typer.secho(f"note: {note}", fg="yellow", err=True)
+    for text in series.notes:
+        note(text)
     _write(series, folder, wishes)
 
 
@@ -293,7 +294,7 @@ def _with_advice(make: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
         made = make()
     advice = tuple(dict.fromkeys(str(w.message) for w in caught))
     for text in advice:
-        typer.secho(f"note: {text}", fg="yellow", err=True)
+        note(text)
     return made, advice
 
 

@@ -201,6 +201,8 @@ def _rows() -> Table:
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
+    for _ in range(2):
+        table.add_column(overflow="fold")  # commands to copy are folded, never cut
     return table
 
 

@@ -8,6 +8,7 @@ import typer
 
 from painn_ase.cli.beads import QUANTUM_DEFAULTS, number_of_beads
 from painn_ase.cli.drivers import DRIVER_HELP, RESPONSE_HELP, parties
+from painn_ase.cli.messages import note
 from painn_ase.cli.typed import typed_options
 from painn_ase.errors import DataError, SpecError
 
@@ -271,7 +272,7 @@ def spectrum(
         raise typer.Exit(128 + stop.signal) from stop
     written = write_outcome(outcome, experiment=experiment, descending=descending)
     for text in outcome.advice:
-        typer.secho(f"note: {text}", fg="yellow", err=True)
+        note(text)
     typer.echo(f"written to {output}/: {', '.join(p.name for p in written)}")
     typer.echo(f"open {output / 'report.html'} in a browser")
 

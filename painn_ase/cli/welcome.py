@@ -10,7 +10,7 @@ __all__ = ["welcome"]
 
 #: A command that can be typed as it stands → what it does.
 _FIRST = (
-    ("painn-ase demo", "ethanol's IR and Raman spectrum in four minutes, as a page to look at"),
+    ("painn-ase demo", "ethanol's IR and Raman in four minutes, on a page"),
     ("painn-ase spectrum ethanol CH3CH2OH", "the same for a model and a structure of yours"),
     ("painn-ase harmonic water H2O", "normal modes and their intensities within seconds"),
     ("painn-ase spectrum run.xtc", "a spectrum of another program's trajectory"),
@@ -28,7 +28,7 @@ def welcome() -> None:
         typer.echo(f"  {command}\n      {what}")
     names = ", ".join(bundled_models()) or "none"
     typer.echo(
-        f"\nBundled models: {names}. `painn-ase info NAME` tells what each knows.\n"
-        "All commands: painn-ase --help; options of one: painn-ase COMMAND --help.\n"
-        "The documentation is in docs/ of the source, beginning with quickstart.md."
+        f"\nBundled models: {names};\n  painn-ase info NAME tells what each knows.\n"
+        "All commands: painn-ase --help;\n  options of one: painn-ase COMMAND --help.\n"
+        "Documentation: docs/ of the source, from quickstart.md on."
     )

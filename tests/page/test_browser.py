@@ -471,6 +471,19 @@ def test_a_telephone_scrolls_one_way_only(opened, folder: Path) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_axe_finds_no_barrier(opened, folder: Path, tmp_path: Path, width: int, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    shutil.copytree(folder, tmp_path / "again")
+    page_of_folders([folder, tmp_path / "again"]).save(tmp_path / "two.html")
+    look = {"viewport": {"width": width, "height": 900}, "color_scheme": theme}
+    for path in (folder / "report.html", tmp_path / "two.html"):
+        with opened(path, bypass_csp=True, **look) as page:
+            found = axe.run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+
 def test_a_notebook_shows_it_in_its_frame(opened, folder: Path, tmp_path: Path) -> None:
     shown = tmp_path / "notebook.html"
     shown.write_text(
