@@ -162,14 +162,14 @@ def _page(q: Quantity) -> str:
         ("in ASE", "a property ASE knows" if q.ase else "beyond ASE's own names"),
         ("call", f"`{_METHODS[q.name]}`"),
     )
-    tests = [(what, _test(name)) for what, name in TESTS[q.name].items()]
+    tests = "".join(f"- {what}:\n  {_test(name)}\n" for what, name in TESTS[q.name].items())
     given = "".join(
         f"- [{name}](../../{page})\n" for (name, page), has in ENGINES.items() if q.name in has
     )
     return (
         f"# {q.name}\n\n{q.meaning}\n\n{table(('', ''), rows)}\n"
         f'`evaluate(model, frames, ["{q.name}"])` gives it for many structures.\n\n'
-        f"## How it is tested\n\n{table(('what holds', 'test'), tests)}\n"
+        f"## How it is tested\n\n{tests}\n"
         f'## Where it is given\n\n- plain torch (`backend="eager"`), CPU and CUDA\n{given}'
     )
 

@@ -36,6 +36,8 @@ COLOURS = ("#0b4f8a", "#2e8b57", "#8a5a00", "#6a4c93", "#1b9aaa", "#555555")
 _WITHOUT_SCALE = ("arbitrary", "normalised")
 #: a legend of more entries stands above the panel
 _INSIDE = 3
+#: points of the caption's letters, and inches of its lines
+_CAPTION_FONT, _CAPTION_LINE = 6.5, 0.11
 #: letters of the caption, and the width of an upright label, as a share of a panel's
 _LETTERS_AN_INCH, _LABEL_WIDTH = 20, 0.022
 
@@ -137,7 +139,9 @@ def draw_panels(
         figure, axes = new_figure(len(panels), width=look.width, panel_height=height)
         _fill(axes, panels, (low, high), direction, transmittance, peaks, look)
         if look.caption:
-            _write_caption(figure, [curve for p in panels for curve in p.curves])
+            n_lines = _write_caption(figure, [curve for p in panels for curve in p.curves])
+            # small print takes room of its own, not the panels'
+            figure.set_figheight(height * len(panels) + _CAPTION_LINE * n_lines)
     return figure
 
 
@@ -304,8 +308,8 @@ def _add_legend(ax: Axes, title: str, look: _Look, *, inside: int) -> None:
     ax.legend(frameon=False, fontsize="small", loc="upper right")
 
 
-def _write_caption(figure: Figure, curves: Sequence[tuple[Spectrum, str]]) -> None:
-    """One small line for each way in which curves were made, below all panels."""
+def _write_caption(figure: Figure, curves: Sequence[tuple[Spectrum, str]]) -> int:
+    """One small line for each way in which curves were made, below all panels; how many lines."""
     told = [(caption(spectrum), name, spectrum.quantity) for spectrum, name in curves]
     named: dict[str, list[str]] = {}
     for text, name, quantity in (t for t in told if t[0]):
@@ -322,7 +326,9 @@ def _write_caption(figure: Figure, curves: Sequence[tuple[Spectrum, str]]) -> No
     if lines:
         width = int(_LETTERS_AN_INCH * figure.get_figwidth())
         text = "\n".join(textwrap.fill(line, width) for line in lines)
-        figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="#666666")
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=_CAPTION_FONT, color="#666666")
+        return text.count("\n") + 1
+    return 0
 
 
 def _shared(texts: Sequence[str]) -> str:
