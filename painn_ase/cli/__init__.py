@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "painn_ase.cli.doctor:doctor",
     "convert": "painn_ase.cli.convert:convert",
     "ipi": "painn_ase.cli.ipi:ipi",
+    "lammps": "painn_ase.cli.lammps:lammps",
     "export": "painn_ase.cli.export:export",
 }
 
