@@ -158,7 +158,7 @@ class SharedModel:
         positions: Tensor | None = None,
         responses: bool = False,
     ) -> dict[str, Tensor]:
-        """This process's share. All processes call it alike, also those without atoms.
+        """Numbers of a process's share. All processes call it alike, also those without atoms.
 
         Parameters
         ----------

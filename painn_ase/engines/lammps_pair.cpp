@@ -18,11 +18,13 @@
 #include "pair.h"
 #include "update.h"
 
+#include <cerrno>
 #include <climits>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -235,9 +237,13 @@ class Worker {
   }
 };
 
+// Starting Python takes seconds: the next pair style of this program has what the last one leaves.
+std::unique_ptr<Worker> idle;
+
 class PairPainnAse : public Pair {
  public:
-  explicit PairPainnAse(LAMMPS *lmp) : Pair(lmp) {
+  explicit PairPainnAse(LAMMPS *lmp) : Pair(lmp), kept_(std::move(idle)) {
+    if (!kept_) kept_.reset(new Worker);
     single_enable = 0;
     restartinfo = 0;
     one_coeff = 1;
@@ -249,6 +255,7 @@ class PairPainnAse : public Pair {
   }
 
   ~PairPainnAse() override {
+    idle = std::move(kept_);
     delete[] pvector;
     if (allocated) {
       memory->destroy(setflag);
@@ -267,7 +274,7 @@ class PairPainnAse : public Pair {
         std::to_string(settings_.size());
     for (const auto &word : settings_) text += '\0' + word;
     for (int k = 2; k < n; k++) text += std::string(1, '\0') + arguments[k];
-    Message answer = worker_.ask(LOAD, text);
+    Message answer = kept_->ask(LOAD, text);
     agree(answer);
     long long identity = 0;
     sscanf(answer.body.c_str(), "%lf %d %d %lld", &cutoff_, &width_, &nextra, &identity);
@@ -302,7 +309,7 @@ class PairPainnAse : public Pair {
     for (int k = 0; k < 3; k++) text += domain->periodicity[k] ? "1 " : "0 ";
     for (int k = 1; k <= atom->ntypes; k++)
       text += std::to_string(atom->mass && atom->mass_setflag[k] ? atom->mass[k] : 0.0) + ' ';
-    agree(worker_.ask(CHECK, text));
+    agree(kept_->ask(CHECK, text));
     // hybrid styles took the widths of their parts before the model was known
     force->pair->comm_forward = MAX(force->pair->comm_forward, width_);
     force->pair->comm_reverse = MAX(force->pair->comm_reverse, width_);
@@ -317,9 +324,9 @@ class PairPainnAse : public Pair {
     find_pairs();
     const size_t n_edges = i_.size();
     Layout at(n_atoms, n_edges, width_);
-    if (!worker_.reserve(at.end)) stop_one(error, "no memory to share with the Python process");
-    int64_t *words = worker_.words;
-    double *numbers = worker_.numbers;
+    if (!kept_->reserve(at.end)) stop_one(error, "no memory to share with the Python process");
+    int64_t *words = kept_->words;
+    double *numbers = kept_->numbers;
     for (size_t i = 0; i < n_atoms; i++) {
       words[at.types + i] = atom->type[i];
       numbers[at.masses + i] = atom->rmass ? atom->rmass[i] : atom->mass[atom->type[i]];
@@ -332,8 +339,8 @@ class PairPainnAse : public Pair {
     }
     // dipole and polarizability where somebody will look: steps on which energies are tallied
     const int64_t wanted[5] = {(int64_t) n_owned, (int64_t) n_atoms, (int64_t) n_edges,
-                               eflag_global ? 1 : 0, (int64_t) worker_.size()};
-    if (!worker_.send(EVALUATE, wanted, sizeof wanted)) stop_one(error, worker_.gone().body);
+                               eflag_global ? 1 : 0, (int64_t) kept_->size()};
+    if (!kept_->send(EVALUATE, wanted, sizeof wanted)) stop_one(error, kept_->gone().body);
     serve(numbers + at.buffer);
     hand_over(at, n_owned, n_edges);
   }
@@ -355,7 +362,7 @@ class PairPainnAse : public Pair {
   }
 
  private:
-  Worker worker_;
+  std::unique_ptr<Worker> kept_;
   std::vector<std::string> settings_;
   double cutoff_ = 0;
   int width_ = 0;  // of the widest exchange, numbers per atom
@@ -412,27 +419,27 @@ class PairPainnAse : public Pair {
   // What the Python process needs of the other ranks, until it has its answer.
   void serve(double *buffer) {
     for (;;) {
-      Message message = worker_.receive();
+      Message message = kept_->receive();
       if (message.kind == OK) return;
       if (message.kind == FAILED) stop_one(error, message.body);
       if (message.kind == TOTAL) {
         std::string sums = message.body;
         MPI_Allreduce(&message.body[0], &sums[0], (int) (sums.size() / 8), MPI_DOUBLE, MPI_SUM,
                       world);
-        if (!worker_.send(DONE, sums)) stop_one(error, worker_.gone().body);
+        if (!kept_->send(DONE, sums)) stop_one(error, kept_->gone().body);
         continue;
       }
       buffer_ = buffer;
       row_ = atoi(message.body.c_str());
       if (message.kind == FILL) comm->forward_comm(this, (int) row_);
       if (message.kind == ADD) comm->reverse_comm(this, (int) row_);
-      if (!worker_.send(DONE, "")) stop_one(error, worker_.gone().body);
+      if (!kept_->send(DONE, "")) stop_one(error, kept_->gone().body);
     }
   }
 
   // Energies, forces, virials and responses to where LAMMPS looks for them.
   void hand_over(const Layout &at, size_t n_owned, size_t n_edges) {
-    const double *numbers = worker_.numbers;
+    const double *numbers = kept_->numbers;
     const double *energies = numbers + at.energies, *gradient = numbers + at.gradient;
     if (eflag_global)
       for (size_t i = 0; i < n_owned; i++) eng_vdwl += energies[i];

@@ -6,6 +6,7 @@ order the arrays follow one another is written in lammps_pair.cpp, too.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import mmap
 import os
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from painn_ase.engines.divided import SharedModel
 from painn_ase.errors import PaiNNError, SpecError
-from painn_ase.md.identity import model_digests
+from painn_ase.models.catalog import find_model
 
 __all__ = ["main", "parse_options"]
 
@@ -90,9 +91,9 @@ class Worker:
         if "OMP_NUM_THREADS" not in os.environ:
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
             torch.set_num_threads(max(1, cores // int(size)))
-        self.model = SharedModel(model, symbols, rank_here=int(rank), **options)
-        digests = model_digests([self.model.potential])
-        identity = int(digests["weights"][:15], 16) ^ int(digests["description"][:15], 16)
+        path = find_model(model)
+        self.model = SharedModel(path, symbols, rank_here=int(rank), **options)
+        identity = int(hashlib.sha256(path.read_bytes()).hexdigest()[:15], 16)
         width = max(1, self.model.exchange_width())
         n_responses = {(): 0, ("dipole",): 3}.get(self.model.responses, _N_RESPONSES)
         return f"{self.model.cutoff!r} {width} {n_responses} {identity}".encode()
