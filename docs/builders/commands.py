@@ -136,6 +136,10 @@ EXAMPLES: dict[str, Example] = {
         "[i-PI](../../ipi.md)",
         modules=("ipi",),
     ),
+    "lammps": Example(
+        "painn-ase lammps water H2O --steps 100 -o md",
+        "[LAMMPS](../../lammps.md)",
+    ),
     "export": Example(
         "painn-ase export water water.pt",
         "[metatomic](../../metatomic.md)",

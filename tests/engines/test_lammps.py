@@ -83,7 +83,8 @@ def program(name: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+    # more processes than cores: MPI's, which wait by looking, leave the core to those that compute
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "1"}
 
 
 def commands(
@@ -196,15 +197,11 @@ def test_every_number_is_the_calculators(models: Path, tmp_path: Path, n_ranks: 
     cases = {name: [f"processors {grid}", *lines] for name, lines in cases.items()}
     if n_ranks == 2:
         cases["so3net"] = commands(tmp_path, "so3net", crystal(), models / "so3net.safetensors")
-        cases["tiled"] = [
-            *("comm_style tiled", *commands(tmp_path, "tiled", waters(8), local)),
-        ]
-        hybrid = " ".join(commands(tmp_path, "hybrid", crystal(), local))
-        assert "pair_coeff * * " in hybrid
+        cases["tiled"] = ["comm_style tiled", *commands(tmp_path, "tiled", waters(8), local)]
         cases["hybrid"] = [
             line.replace(
                 "pair_style painn_ase", "pair_style hybrid/overlay painn_ase zero 3.0"
-            ).replace("pair_coeff * * ", "pair_coeff * * painn_ase ")
+            ).replace(f"pair_coeff * * {local}", f"pair_coeff * * painn_ase {local}")
             for line in commands(tmp_path, "hybrid", crystal(), local, "pair_coeff * * zero")
         ]
     # what LAMMPS needs first stands first
