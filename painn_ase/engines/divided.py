@@ -73,7 +73,7 @@ class SharedModel:
         numbers = [SYMBOLS.index(s) for s in symbols]
         potential.check_elements(numbers)
         place = resolve_device(device)
-        if place.type == "cuda" and place.index is None:
+        if str(place) == "cuda":
             place = torch.device("cuda", rank_here % torch.cuda.device_count())
         kind = potential.dtype if dtype is None else resolve_dtype(dtype)
         self.potential = placed(potential, place, kind, None)
@@ -205,7 +205,7 @@ class SharedModel:
             n_owned=n_owned,
         )
         wanted = {"energies", "edge_gradient", *(self.responses if responses else ())}
-        answer = self.potential.core(
+        answer: dict[str, Tensor] = self.potential.core(
             given,
             wanted,
             exchange=GhostExchange(fill, add),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -147,26 +148,32 @@ def _data(atoms: Atoms, types: list[tuple[int, float]], symbols: list[str]) -> s
     type_of = {key: k for k, key in enumerate(types, start=1)}
     keys = list(zip(atoms.numbers, atoms.get_masses(), strict=True))
     lines = ["painn_ase", "", f"{len(atoms)} atoms", f"{len(types)} atom types", ""]
-    lines += [f"0 {tilted[k, k]:.17g} {'xyz'[k]}lo {'xyz'[k]}hi" for k in range(3)]
+    lines += [f"0 {float(tilted[k, k])!r} {'xyz'[k]}lo {'xyz'[k]}hi" for k in range(3)]
     tilts = (tilted[1, 0], tilted[2, 0], tilted[2, 1])
     if any(abs(t) > 1e-10 for t in tilts):
-        lines.append(" ".join(f"{t:.17g}" for t in tilts) + " xy xz yz")
+        lines.append(f"{_row(tilts)} xy xz yz")
     lines += ["", "Masses", ""]
     lines += [
-        f"{k} {m:.17g}  # {s}" for k, ((_, m), s) in enumerate(zip(types, symbols, strict=True), 1)
+        f"{k} {float(m)!r}  # {s}"
+        for k, ((_, m), s) in enumerate(zip(types, symbols, strict=True), 1)
     ]
     lines += ["", "Atoms  # atomic", ""]
     moved = np.asarray(prism.vector_to_lammps(positions))
     lines += [
-        f"{i} {type_of[key]} {x:.17g} {y:.17g} {z:.17g}"
-        for i, (key, (x, y, z)) in enumerate(zip(keys, moved, strict=True), start=1)
+        f"{i} {type_of[key]} {_row(r)}"
+        for i, (key, r) in enumerate(zip(keys, moved, strict=True), start=1)
     ]
     if atoms.has("momenta"):
         to_angstrom_per_ps = 1e3 * per_ase_time_to_per_fs
         turned = np.asarray(prism.vector_to_lammps(atoms.get_velocities())) * to_angstrom_per_ps
         lines += ["", "Velocities", ""]
-        lines += [f"{i} {x:.17g} {y:.17g} {z:.17g}" for i, (x, y, z) in enumerate(turned, start=1)]
+        lines += [f"{i} {_row(v)}" for i, v in enumerate(turned, start=1)]
     return "\n".join(lines) + "\n"
+
+
+def _row(values: Iterable[float]) -> str:
+    """Numbers so that reading gives back every bit."""
+    return " ".join(repr(float(value)) for value in values)
 
 
 def _boxed(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

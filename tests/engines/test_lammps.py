@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.io import read
+from ase.md.verlet import VelocityVerlet
 from typer.testing import CliRunner
 
 pytest.importorskip("lammps")
@@ -244,6 +245,21 @@ def test_dynamics_is_the_same_on_any_number_of_ranks(models: Path, tmp_path: Pat
         assert other["etotal"] == pytest.approx(ends[0]["etotal"], abs=1e-10)
     kinetic = 0.5 * 22.98976928 * (atoms.get_velocities() ** 2).sum()
     assert np.abs(ends[0]["v"]).max() > 0 < kinetic
+
+
+def test_a_box_of_waters_moves_as_by_the_calculator(models: Path, tmp_path: Path) -> None:
+    """64 molecules on two ranks, five steps from rest."""
+    model = models / "local.safetensors"
+    run(tmp_path, 2, {"box": commands(tmp_path, "box", waters(64), model, "thermo 1", steps=5)})
+    moved, found = placed(tmp_path, "box", waters(64))
+    compare(moved, model, found)
+    assert found["counts"].min() > 60
+    atoms = waters(64)
+    atoms.calc = PaiNNCalculator(model, dtype="float64", backend="eager", device="cpu")
+    VelocityVerlet(atoms, 0.5 * units.fs).run(5)
+    shift = found["x"] - atoms.positions
+    shift -= 12.42 * np.round(shift / 12.42)
+    np.testing.assert_allclose(shift, 0.0, atol=1e-7)  # the two have other units of time
 
 
 def refused(folder: Path, n_ranks: int, cases: dict[str, tuple[list[str], str]]) -> None:
