@@ -224,27 +224,33 @@ def test_every_number_is_the_calculators(models: Path, tmp_path: Path, n_ranks: 
             assert sorted(found["counts"])[0] == 0, f"{name}: every rank has atoms"
 
 
-def test_dynamics_is_the_same_on_any_number_of_ranks(models: Path, tmp_path: Path) -> None:
-    """200 steps with atoms that change ranks, of ranks of which one is empty at first."""
+def dynamics(folder: Path, model: Path, n_ranks: int) -> dict[str, Any]:
+    """The end of 200 steps of eight ions, compared with the calculator."""
     atoms = in_vacuum()
-    rng = np.random.default_rng(3)
-    atoms.set_velocities(rng.normal(scale=0.02, size=(8, 3)))
-    model = models / "local.safetensors"
-    ends = []
-    for n_ranks, grid in [(1, "1 1 1"), (2, "1 2 1"), (4, "1 2 2")]:
-        folder = tmp_path / str(n_ranks)
-        folder.mkdir()
-        lines = commands(folder, "run", atoms, model, "thermo 1", steps=200)
-        run(folder, n_ranks, {"run": ["units metal", f"processors {grid}", *lines[1:]]})
-        moved, found = placed(folder, "run", atoms)
-        compare(moved, model, found)
-        ends.append(found)
-    for other in ends[1:]:
-        for name in ("v", "f"):
-            np.testing.assert_allclose(other[name], ends[0][name], rtol=0, atol=1e-9)
-        assert other["etotal"] == pytest.approx(ends[0]["etotal"], abs=1e-10)
-    kinetic = 0.5 * 22.98976928 * (atoms.get_velocities() ** 2).sum()
-    assert np.abs(ends[0]["v"]).max() > 0 < kinetic
+    atoms.set_velocities(np.random.default_rng(3).normal(scale=0.02, size=(8, 3)))
+    grid = {1: "1 1 1", 2: "1 2 1", 4: "1 2 2"}[n_ranks]
+    lines = commands(folder, "run", atoms, model, "thermo 1", steps=200)
+    run(folder, n_ranks, {"run": ["units metal", f"processors {grid}", *lines[1:]]})
+    moved, found = placed(folder, "run", atoms)
+    compare(moved, model, found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def on_one(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return dynamics(tmp_path_factory.mktemp("one"), models / "local.safetensors", 1)
+
+
+@pytest.mark.parametrize("n_ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_dynamics_is_that_of_one_rank(
+    models: Path, tmp_path: Path, on_one: dict[str, Any], n_ranks: int
+) -> None:
+    """With atoms that change ranks."""
+    found = dynamics(tmp_path, models / "local.safetensors", n_ranks)
+    for name in ("v", "f"):
+        np.testing.assert_allclose(found[name], on_one[name], rtol=0, atol=1e-9)
+    assert found["etotal"] == pytest.approx(on_one["etotal"], abs=1e-10)
+    assert np.abs(on_one["v"]).max() > 0.1  # Å/ps
 
 
 def test_a_box_of_waters_moves_as_by_the_calculator(models: Path, tmp_path: Path) -> None:
@@ -352,8 +358,15 @@ def test_the_commands_files_run_as_they_are(tmp_path: Path) -> None:
     atoms = molecule("H2O")
     atoms.calc = PaiNNCalculator("water")
     np.testing.assert_allclose(table[0, 1:4], atoms.get_dipole_moment(), atol=1e-5)
-    series = read_time_series(tmp_path / "md" / "run.lammpstrj")
-    assert series.timestep == pytest.approx(2.5)
+    series = read_time_series(
+        tmp_path / "md" / "response.txt", timestep=2.5, dipole_unit="e*Angstrom",
+        polarizability_unit="e^2*Angstrom^2/eV",
+    )  # fmt: skip
+    alpha = atoms.calc.get_polarizability(atoms)
+    np.testing.assert_allclose(series.polarizability[0], alpha, atol=1e-5)
+    frames = read_time_series(tmp_path / "md" / "run.lammpstrj", quantities=["velocities"])
+    assert frames.timestep == pytest.approx(2.5)
+    assert len(frames.velocities) == 5
 
 
 def test_cells_and_masses_arrive(tmp_path: Path) -> None:
