@@ -42,6 +42,7 @@ def figures() -> dict[str, str]:
         "figures_models.md": models(),
         "figures_harmonic.md": harmonic(),
         "figures_md17.md": md17(),
+        "figures_general.md": general_model(),
     }
 
 
@@ -257,6 +258,41 @@ def _intensities(found: dict[str, Any]) -> str:
     """Mean difference, and how many bands are near enough."""
     near = found.get("within_margin", {}).get("bands")
     return _number(found["mae"]) + (f" ({near} bands within 5 %)" if near else "")
+
+
+def general_model() -> str:
+    """The general model's errors on frames, and its modes beside those of its labels' program."""
+    path = REPORTS / "small_organics.json"
+    report = _load(path)
+    parts = (("test", "molecules it knows"), ("held_out", "molecules never trained on"))
+    lines = (
+        ("energy, meV an atom", "energy_per_atom", 1e3),
+        ("forces, meV/Å", "forces", 1e3),
+        ("dipole, 10⁻³ e·Å", "dipole", 1e3),
+        ("polarizability, 10⁻³ Å³", "polarizability", 1e3),
+    )
+    members = report["errors_of_members"]
+    rows = [
+        [title]
+        + [
+            _number(factor * sum(m[p][key]["mae"] for m in members) / len(members))
+            for p, _ in parts
+        ]
+        for title, key, factor in lines
+    ]
+    errors = table(("mean absolute error of a member", *(said for _, said in parts)), rows)
+    modes = []
+    for name, row in report["molecules"].items():
+        modes.append(
+            (
+                name.replace("_", " ") + (", held out" if row["held_out"] else ""),
+                f"{_number(row['frequency_mae'])} (largest {_number(row['frequency_largest'])})",
+                _number(max(row["spread"])),
+                *(f"{100 * row[f'{kind}_share']:.0f} %" for kind in ("infrared", "raman")),
+            )
+        )
+    head = ("", "frequencies, cm⁻¹", "largest spread, cm⁻¹", "infrared", "Raman")
+    return errors + "\n" + table(head, modes) + _source(path)
 
 
 def md17() -> str:

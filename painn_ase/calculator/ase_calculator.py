@@ -71,9 +71,10 @@ class PaiNNCalculator(Calculator):
     Parameters
     ----------
     model : str, Path or AtomisticPotential, or a list of these
-        A model file, the name of a bundled model, or a potential in memory. A list is a
-        committee: results are means, with ``energy_std`` (eV), ``forces_std`` (n_atoms, 3) and
-        ``dipole_std`` (3,) beside them in ``results``.
+        A model file, the name of a bundled model, or a potential in memory. A list, a folder of
+        model files, or the name of a bundled committee is a committee: results are means, with
+        ``energy_std`` (eV), ``forces_std`` (n_atoms, 3) and ``dipole_std`` (3,) beside them in
+        ``results``.
     device : str or torch.device, optional
         CUDA if there is one, else the CPU.
     dtype : str or torch.dtype, optional

@@ -10,6 +10,7 @@ import torch
 
 from painn_ase.errors import ModelFileError
 from painn_ase.models import load_model
+from painn_ase.models.catalog import find_models
 from painn_ase.nn.scatter import check_scatter_backend
 from painn_ase.potential import AtomisticPotential
 
@@ -24,9 +25,14 @@ def potential_of(model: Model) -> AtomisticPotential:
 
 
 def members_of(model: Model | Sequence[Model]) -> list[Model]:
-    """The members of a committee; a single model is a committee of one."""
-    if isinstance(model, str | Path | AtomisticPotential):
+    """The members of a committee; a single model is a committee of one.
+
+    A folder of model files, or the name of a bundled committee, stands for all that it holds.
+    """
+    if isinstance(model, AtomisticPotential):
         return [model]
+    if isinstance(model, str | Path):
+        return [*find_models(model)]
     members = list(model) if isinstance(model, Sequence) else [model]
     for member in members:
         if not isinstance(member, str | Path | AtomisticPotential):

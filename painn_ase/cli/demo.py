@@ -21,26 +21,42 @@ BUDGET = 240.0
 
 def demo(
     out: Path = typer.Option(Path("painn_ase_demo"), "--out", "-o", help="Folder for the results."),
-    model: str = typer.Option("ethanol", help="Bundled model, or a model file."),
-    molecule: str = typer.Option("CH3CH2OH", help="Structure file or a molecule's name."),
+    model: str | None = typer.Option(
+        None,
+        help="Bundled model, or a model file; by default the bundled one that covers the molecule.",
+        show_default=False,
+    ),
+    molecule: str = typer.Option(
+        "CH3CH2OH", help="Structure file, a molecule's name as in ASE, or a SMILES."
+    ),
     budget: float = typer.Option(BUDGET, help="Seconds it may take; more gives smaller errors."),
     seed: int = typer.Option(0, help="Of every random number."),
     restart: bool = typer.Option(False, "--restart", help="Go on with what is in the folder."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
 ) -> None:
-    """Ethanol: relax, normal modes, Langevin, NVE segments, IR and Raman with error bars, report.
+    """Ethanol, or another molecule: relax, normal modes, Langevin, NVE segments, IR and Raman with
+    error bars, report.
 
     Everything lands in one folder; open `report.html`. Where no trained model is at hand, a small
     random one shows that the parts work, and says so.
     """
-    from painn_ase.models import bundled_models
+    from painn_ase.cli.structures import read_structure
+    from painn_ase.errors import ModelFileError
+    from painn_ase.models.catalog import find_models
+    from painn_ase.workflow import model_for
 
-    if Path(model).exists() or model in bundled_models():
+    try:
+        model = model or model_for(read_structure(molecule))
+        find_models(model)
+        trained = True
+    except ModelFileError:
+        trained = False
+    if trained and model is not None:
         _spectrum(out, model, molecule, budget, seed, restart, overwrite)
     else:
         made = ("random.safetensors", "nve.h5", "drift.png")
         refuse_existing((out / name for name in made), overwrite, "choose another --out")
-        _parts(out, model)
+        _parts(out, model or "ethanol")
 
 
 def _spectrum(
@@ -58,6 +74,8 @@ def _spectrum(
     from painn_ase.cli.structures import read_structure
     from painn_ase.report import write_outcome
     from painn_ase.workflow import (
+        GENERAL,
+        MOST_SPREAD,
         RESULT_FILES,
         InterruptedWorkflowError,
         SpectrumConfig,
@@ -87,7 +105,7 @@ def _spectrum(
     try:
         outcome = run_spectrum(
             calculator, atoms, config, out, restart=restart, narrator=narrator,
-            overwrite=overwrite,
+            overwrite=overwrite, most_spread=MOST_SPREAD if model == GENERAL else None,
         )  # fmt: skip
     except InterruptedWorkflowError as stop:
         typer.echo(f"painn-ase: {stop}", err=True)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from painn_ase.errors import SpecError, TrajectoryError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from ase import Atoms
     from ase.calculators.calculator import Calculator
 
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.driven import DrivenCalculator
 
-__all__ = ["DRIVER_HELP", "RESPONSE_HELP", "Parties", "parties", "require_named_driver"]
+__all__ = [
+    "DRIVER_HELP",
+    "RESPONSE_HELP",
+    "Parties",
+    "choose_model",
+    "is_model",
+    "parties",
+    "require_named_driver",
+]
 
 DRIVER_HELP = (
     "Any ASE calculator, as module:factory or module:factory?key=value, whose forces move the "
@@ -54,6 +64,23 @@ class Parties:
         return DrivenCalculator(self.driving(), response, name=self.driver)
 
 
+def is_model(name: str) -> bool:
+    """Whether an argument can only be a model: a model file, or the name of a bundled one."""
+    from painn_ase.models import bundled_committees, bundled_models
+
+    bundled = name in bundled_models() or name in bundled_committees()
+    return name.endswith(".safetensors") or (bundled and not Path(name).exists())
+
+
+def choose_model(atoms: Atoms) -> str:
+    """The bundled model for a structure that none was named for, and a word about it."""
+    from painn_ase.workflow import model_for
+
+    name = model_for(atoms)
+    typer.echo(f"note: no model was named; {name} covers {atoms.get_chemical_formula()}", err=True)
+    return name
+
+
 def require_named_driver(driver: str | None, was: str | None, state: Path) -> None:
     """A restart names its driver again: a restart file is data, and runs no code by itself.
 
@@ -70,9 +97,18 @@ def require_named_driver(driver: str | None, was: str | None, state: Path) -> No
 
 
 def parties(
-    command: str, model: str | None, structure: str | None, driver: str | None, response: str | None
+    command: str,
+    model: str | None,
+    structure: str | None,
+    driver: str | None,
+    response: str | None,
+    *,
+    chosen: bool = False,
 ) -> Parties:
     """Who is meant by two positional arguments, of which a driver makes the first optional.
+
+    Where the model may be `chosen` by the structure, one argument is a structure, unless it is
+    plainly a model.
 
     Raises
     ------
@@ -82,6 +118,8 @@ def parties(
     if driver is None:
         if response is not None:
             raise SpecError("--response goes with --driver; a model that drives gives both.")
+        if chosen and model is not None and structure is None and not is_model(model):
+            return Parties(model, None, None)
         if model is None or structure is None:
             missing = "model" if model is None else "structure"
             raise SpecError(

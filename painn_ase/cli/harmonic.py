@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from painn_ase.cli.drivers import DRIVER_HELP, RESPONSE_HELP, parties
+from painn_ase.cli.drivers import DRIVER_HELP, RESPONSE_HELP, choose_model, parties
 from painn_ase.cli.outputs import refuse_existing, refuse_unwritable
 from painn_ase.errors import DataError
 
@@ -15,11 +15,14 @@ __all__ = ["harmonic"]
 
 def harmonic(
     model: str | None = typer.Argument(
-        None, help="Model file, or name of a bundled model.", show_default=False
+        None,
+        help="Model file, folder of a committee, or name of a bundled model; left out, the "
+        "bundled one that covers the structure.",
+        show_default=False,
     ),
     structure: str | None = typer.Argument(
         None,
-        help="Structure file, or a molecule's name as in ASE (CH3CH2OH, H2O …).",
+        help="Structure file, a molecule's name as in ASE (CH3CH2OH, H2O …), or a SMILES.",
         show_default=False,
     ),
     output: Path | None = typer.Option(
@@ -64,13 +67,16 @@ def harmonic(
     modes are then those of the partial Hessian. Imaginary frequencies carry an `i`. With --driver
     the Hessian is that of another calculator, its own or from differences of its forces.
 
-    Example: `painn-ase harmonic model.safetensors molecule.xyz -o modes --animate`
+    Of a committee, such as the general model, ± is what its members differ by.
+
+    Examples: `painn-ase harmonic CCO` · `painn-ase harmonic model.safetensors molecule.xyz -o modes
+    --animate`
     """
     from painn_ase.calculator import PaiNNCalculator
     from painn_ase.cli.structures import read_structure
     from painn_ase.report import MODE_FILES, write_modes
     from painn_ase.spectra import harmonic as analyse
-    from painn_ase.workflow import relax, thermochemistry
+    from painn_ase.workflow import GENERAL, refuse_unknown, relax, thermochemistry, with_spread
 
     if animate and output is None:
         raise DataError("--animate needs a folder to write to: add --output FOLDER.")
@@ -80,16 +86,19 @@ def harmonic(
         refuse_unwritable(output, folder=True)
         animations = output.glob("mode_*.xyz") if animate else ()
         refuse_existing([*(output / name for name in MODE_FILES), *animations], overwrite)
-    who = parties("harmonic", model, structure, driver, response)
+    who = parties("harmonic", model, structure, driver, response, chosen=True)
     atoms = read_structure(who.structure)
+    chosen = choose_model(atoms) if who.model is None and who.driver is None else None
     ours = None
-    if who.model is not None:
-        ours = PaiNNCalculator(who.model, device=device, dtype="float64", charge=charge)
+    if (named := who.model or chosen) is not None:
+        ours = PaiNNCalculator(named, device=device, dtype="float64", charge=charge)
     atoms.calc = ours if who.driver is None else who.both(ours)
     if not keep:
         steps = relax(atoms, fmax)
         typer.echo(f"relaxed below {fmax:g} eV/Å in {steps} steps")
-    result = analyse(atoms)
+    result = with_spread(analyse(atoms), atoms.calc, atoms)
+    if chosen == GENERAL:
+        refuse_unknown(result)
     typer.echo("\n" + result.table())
     typer.echo(thermochemistry(atoms, result, temperature, symmetry_number))
     if check:

@@ -108,7 +108,8 @@ def info(
     file: str | None = typer.Argument(
         None,
         metavar="[FILE]",
-        help="A model file, or the name of a bundled model. Without it: what is installed here.",
+        help="A model file, a committee's folder, or the name of a bundled model. Without it: what "
+        "is installed here.",
         show_default=False,
     ),
     as_json: bool = typer.Option(False, "--json", help="Machine-readable output."),
@@ -127,14 +128,21 @@ def info(
             typer.echo("\nnext: painn-ase info MODEL tells what a model knows")
         return
     from painn_ase.models import read_model_spec
+    from painn_ase.models.catalog import find_models
 
-    spec = read_model_spec(file)
+    members = find_models(file)
+    spec = read_model_spec(members[0])
     if as_json:
         print_json(dataclasses.asdict(spec))
     else:
         from painn_ase.cli.card import print_card
 
         print_card(file, spec)
+        if len(members) > 1:
+            typer.echo(
+                f"\nA committee of {len(members)}; this is the card of the first. Files: "
+                f"{', '.join(str(path) for path in members)}"
+            )
         typer.echo(
             f"\nnext: painn-ase harmonic {file} STRUCTURE, or painn-ase doctor {file} STRUCTURE"
         )
@@ -190,9 +198,9 @@ def _cuda() -> tuple[tuple[str, ...], str]:
 
 
 def _bundled_models() -> tuple[str, ...]:
-    from painn_ase.models import bundled_models
+    from painn_ase.models import bundled_committees, bundled_models
 
-    return tuple(bundled_models())
+    return (*bundled_models(), *bundled_committees())
 
 
 def _rows() -> Table:

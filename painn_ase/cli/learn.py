@@ -26,7 +26,11 @@ def learn(
     ),
     level: str | None = typer.Option(None, help="As for label.", show_default=False),
     start: str | None = typer.Option(
-        None, "--from", help="Model, or folder of a committee, to go on from.", show_default=False
+        None,
+        "--from",
+        help="Model, or committee, to go on from; by default the general model where it knows the "
+        "elements and labels are of its level. `none` begins with random weights.",
+        show_default=False,
     ),
     n_models: int = typer.Option(3, min=2, help="Members of the committee."),
     near: int = typer.Option(25, min=5, help="Frames of the first round."),
@@ -61,8 +65,15 @@ def learn(
     from painn_ase.factories import make_calculator
     from painn_ase.learning import LearnConfig
     from painn_ase.learning import learn as run
+    from painn_ase.workflow import start_for
 
     atoms = read_structure(structure)
+    if start is None:
+        start = start_for(atoms, n_models, engine, level)
+        if start is not None:
+            typer.echo(f"each member goes on from one of {start} (--from none for random weights)")
+    elif start == "none":
+        start = None
     config = LearnConfig(
         engine=engine,
         level=level,
@@ -99,8 +110,8 @@ def learn(
     for path in found.models:
         typer.echo(f"wrote {path}")
     if found.models:
-        minimum = output / "minimum.extxyz"
-        typer.echo(f"next: painn-ase spectrum {found.models[0]} {minimum} -o {output}/spectrum")
+        minimum, last = output / "minimum.extxyz", found.models[0].parent.parent
+        typer.echo(f"next: painn-ase spectrum {last} {minimum} -o {output}/spectrum")
 
 
 def seconds_of(text: str) -> float:

@@ -7,8 +7,9 @@ from pathlib import Path
 import typer
 
 from painn_ase.cli.beads import QUANTUM_DEFAULTS, number_of_beads
-from painn_ase.cli.drivers import DRIVER_HELP, RESPONSE_HELP, parties
+from painn_ase.cli.drivers import DRIVER_HELP, RESPONSE_HELP, choose_model, is_model, parties
 from painn_ase.cli.messages import note
+from painn_ase.cli.structures import is_one_structure, read_structure
 from painn_ase.cli.typed import typed_options
 from painn_ase.errors import DataError, SpecError
 
@@ -18,13 +19,14 @@ __all__ = ["spectrum"]
 def spectrum(
     ctx: typer.Context,
     source: str = typer.Argument(
-        help="A model (file or bundled name), followed by a structure; or a trajectory with "
-        "dipoles (.h5, .traj, .extxyz, .npz, .npy, .csv).",
+        help="A model (file, folder of a committee, or bundled name), followed by a structure; a "
+        "structure alone, for the bundled model that covers it; or a trajectory with dipoles (.h5, "
+        ".traj, .extxyz, .npz, .npy, .csv).",
         show_default=False,
     ),
     structure: str | None = typer.Argument(
         None,
-        help="Structure file, or a molecule's name as in ASE (CH3CH2OH, H2O …).",
+        help="Structure file, a molecule's name as in ASE (CH3CH2OH, H2O …), or a SMILES.",
         show_default=False,
     ),
     output: Path | None = typer.Option(
@@ -147,8 +149,9 @@ def spectrum(
     spectra, and a report. With a trajectory that holds dipoles or polarizabilities, from whatever
     program: its spectra.
 
-    Examples: `painn-ase spectrum ethanol CH3CH2OH` · `painn-ase spectrum run.traj --timestep 0.5
-    -T 300` · `painn-ase spectrum CH3CH2OH --driver module:factory --response ethanol`
+    Examples: `painn-ase spectrum CCO` · `painn-ase spectrum ethanol CH3CH2OH` · `painn-ase
+    spectrum run.traj --timestep 0.5 -T 300` · `painn-ase spectrum CH3CH2OH --driver module:factory
+    --response ethanol`
 
     Ctrl-C leaves everything usable; `--restart` goes on with the settings in the folder, and what
     is typed otherwise is an error.
@@ -164,6 +167,10 @@ def spectrum(
                 "MODEL. A driver's own dipoles are recorded by `painn-ase md --dipole 2`, whose "
                 "trajectory `painn-ase spectrum` takes."
             )
+    elif structure is None:
+        _check_is_no_model(source)
+        if is_one_structure(source):
+            model, structure = None, source
     if structure is None:
         from painn_ase.cli.from_trajectory import (
             Wishes,
@@ -173,7 +180,6 @@ def spectrum(
             spectra_of_trajectory,
         )
 
-        _check_is_no_model(source)
         check_options(typed, of_structure=False)
         wishes = Wishes(
             typed.get("laser"), resolution, charge, typed.get("friction"), experiment, descending,
@@ -203,10 +209,11 @@ def spectrum(
 
     check_options(typed, of_structure=True)
     from painn_ase.calculator import PaiNNCalculator
-    from painn_ase.cli.structures import read_structure
     from painn_ase.report import write_outcome
     from painn_ase.spec import from_dict
     from painn_ase.workflow import (
+        GENERAL,
+        MOST_SPREAD,
         InterruptedWorkflowError,
         Shard,
         SpectrumConfig,
@@ -239,6 +246,9 @@ def spectrum(
         load_spectrum(experiment)  # complains now, not hours later
     _refuse_mixed(shard, merge, restart, overwrite)
     atoms = read_structure(structure)
+    chosen = choose_model(atoms) if model is None else None
+    most_spread = MOST_SPREAD if chosen == GENERAL else None
+    model = model or chosen
     assert model is not None
     ours = PaiNNCalculator(model, device=device, charge=charge, backend=backend)
     calculator = ours if driver is None else who.both(ours)
@@ -265,7 +275,7 @@ def spectrum(
         else:
             outcome = run_spectrum(
                 calculator, atoms, config, output, restart=restart, narrator=narrator,
-                relax=relax, overwrite=overwrite,
+                relax=relax, overwrite=overwrite, most_spread=most_spread,
             )  # fmt: skip
     except InterruptedWorkflowError as stop:
         typer.echo(f"painn-ase: {stop}", err=True)
@@ -288,10 +298,7 @@ def _refuse_mixed(shard: str | None, merge: bool, restart: bool, overwrite: bool
 
 def _check_is_no_model(source: str) -> None:
     """A model alone has no dynamics to take a spectrum of."""
-    from painn_ase.models import bundled_models
-
-    bundled = source in bundled_models() and not Path(source).exists()
-    if bundled or source.endswith(".safetensors"):
+    if is_model(source):
         raise DataError(
             f"{source} is a model, and no structure was named: `painn-ase spectrum {source} "
             "STRUCTURE`, a file or a molecule's name as in ASE."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from painn_ase.trajectory import TrajectoryReader
 
-__all__ = ["is_smiles", "read_structure"]
+__all__ = ["is_one_structure", "is_smiles", "read_structure"]
 
 #: A SMILES of one molecule: atoms, bonds, rings, branches.
 _SMILES = re.compile(r"(Cl|Br|[BCNOPSFIbcnops]|\[[^\]]+\]|%\d\d|[-=#$:/\\()0-9@+])+")
@@ -72,6 +73,30 @@ def read_structure(name: str) -> Atoms:
         ) from error
     last: Atoms = atoms[-1] if isinstance(atoms, list) else atoms
     return last
+
+
+def is_one_structure(name: str) -> bool:
+    """Whether `name` is of one structure: a molecule's name, a SMILES, or a file of one frame.
+
+    Raises
+    ------
+    GeometryError
+        For a name that is a SMILES too; see :func:`is_smiles`.
+    """
+    from ase.collections import g2
+    from ase.io import iread
+
+    from painn_ase.trajectory import HDF5_SUFFIXES
+
+    path = Path(name)
+    if not path.exists():
+        return is_smiles(name) or name.removeprefix("name:") in g2.names
+    if path.is_dir() or path.suffix.lower() in (*HDF5_SUFFIXES, ".npz", ".npy", ".csv"):
+        return False
+    try:
+        return sum(1 for _ in islice(iread(name), 2)) == 1
+    except Exception:  # readers of other formats raise anything; the one for trajectories says what
+        return False
 
 
 def is_smiles(name: str) -> bool:

@@ -21,12 +21,12 @@ _FIRST = (
 
 def welcome() -> None:
     """Print the first commands, the bundled models and where to read on."""
-    from painn_ase.models import bundled_models
+    from painn_ase.models import bundled_committees, bundled_models
 
     typer.echo(f"painn_ase {__version__}: IR and Raman spectra from PaiNN models\n")
     for command, what in _FIRST:
         typer.echo(f"  {command}\n      {what}")
-    names = ", ".join(bundled_models()) or "none"
+    names = ", ".join([*bundled_models(), *bundled_committees()]) or "none"
     typer.echo(
         f"\nBundled models: {names};\n  painn-ase info NAME tells what each knows.\n"
         "All commands: painn-ase --help;\n  options of one: painn-ase COMMAND --help.\n"

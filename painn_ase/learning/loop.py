@@ -24,7 +24,6 @@ from painn_ase.errors import DataError
 from painn_ase.labeling import label_frames, make_engine
 from painn_ase.labeling.calculators import tblite_calculator
 from painn_ase.labeling.labels import Engine
-from painn_ase.learning.judging import Judgement, judge
 from painn_ase.learning.records import LearnConfig, Learnt, Record, Round
 from painn_ase.replacing import replace_file
 from painn_ase.sampling import (
@@ -48,7 +47,7 @@ from painn_ase.training.config import (
 )
 from painn_ase.training.starting import start_paths
 from painn_ase.units import ev_to_invcm
-from painn_ase.workflow import Narrator
+from painn_ase.workflow import Judgement, Narrator, judge
 
 __all__ = ["learn"]
 
@@ -286,7 +285,7 @@ class _Loop:
         """The minimum as the guide has it, frames near it, and some of quantum width."""
         guide = self.guide
         if guide is None and self.config.start is not None:
-            guide = PaiNNCalculator(self._start_models()[0], dtype="float64")
+            guide = PaiNNCalculator(self._start_models(), dtype="float64")
         if guide is None:
             guide = tblite_calculator(charge=float(self.atoms.info.get("charge", 0.0)))
         minimum = relaxed(self.atoms, self.atoms.get_chemical_formula(), guide)

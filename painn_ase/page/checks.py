@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from painn_ase.page.result import PageResult, PageRun
 from painn_ase.spectra import HarmonicResult
 
@@ -11,6 +13,9 @@ __all__ = ["checks_of"]
 _OFF, _DRIFT = 0.03, 0.05
 #: with fewer segments the errors themselves are uncertain
 _FEW = 16
+#: cm⁻¹: torsions below have no harmonic frequency worth comparing; members that differ by more do
+#: not know the molecule
+_SOFT, _DISAGREE = 200.0, 30.0
 
 
 def checks_of(result: PageResult) -> list[dict[str, str]]:
@@ -23,6 +28,7 @@ def checks_of(result: PageResult) -> list[dict[str, str]]:
         rows.append((True, "Statistics", f"the whole infrared intensity is known to {total}"))
     if result.modes is not None and len(result.modes.frequencies):
         rows.append(_structure(result.modes))
+        rows += _members(result.modes)
     rows.append(_model(result))
     said = "; ".join(result.advice)
     rows.append((not said, "Warnings", said or "none came up"))
@@ -81,6 +87,20 @@ def _structure(modes: HarmonicResult) -> tuple[bool, str, str]:
         "Structure",
         f"a minimum: none of {n} modes imaginary, the lowest at {low:.0f} cm⁻¹",
     )
+
+
+def _members(modes: HarmonicResult) -> list[tuple[bool, str, str]]:
+    """Of a committee: how well it knows this molecule."""
+    counted = np.abs(modes.frequencies) > _SOFT
+    if modes.frequency_std is None or not counted.any():
+        return []
+    largest = float(modes.frequency_std[counted].max())
+    mean = float(modes.frequency_std[counted].mean())
+    said = (
+        f"its members differ by {mean:.0f} cm⁻¹ in the mean and {largest:.0f} at most in the "
+        f"frequencies above {_SOFT:.0f} cm⁻¹"
+    )
+    return [(largest < _DISAGREE, "Committee", said)]
 
 
 def _model(result: PageResult) -> tuple[bool, str, str]:

@@ -222,6 +222,7 @@ def _modes(
     lines = {name: _lines(modes, spectrum) for name, spectrum in curves.items()}
     return {
         "frequency": digits(modes.frequencies, 6),
+        "frequency_std": optional(modes.frequency_std),
         "infrared": optional(modes.infrared),
         "raman": optional(modes.raman),
         "depolarisation": optional(modes.depolarisation),

@@ -52,6 +52,8 @@ class HarmonicResult:
         For plane-polarised light, 0 where the mode is inactive.
     n_held : int
         Coordinates that were held: above 0, these are modes of the partial Hessian of the others.
+    frequency_std : ndarray (n_modes,) or None
+        Standard deviation over the members of a committee, each at its own minimum, cm⁻¹.
     """
 
     frequencies: Array
@@ -63,6 +65,7 @@ class HarmonicResult:
     raman: Array | None = None
     depolarisation: Array | None = None
     n_held: int = 0
+    frequency_std: Array | None = None
 
     def __post_init__(self) -> None:
         n_modes, n_atoms = len(self.frequencies), len(self.masses)
@@ -74,6 +77,7 @@ class HarmonicResult:
             "infrared": (n_modes,),
             "raman": (n_modes,),
             "depolarisation": (n_modes,),
+            "frequency_std": (n_modes,),
         }
         for name, shape in shapes.items():
             given = getattr(self, name)
@@ -243,8 +247,10 @@ class HarmonicResult:
         columns: list[tuple[str, str, Callable[[int], str]]] = [
             ("mode", "", lambda k: f"{k + 1}"),
             ("frequency", "cm^-1", lambda k: _frequency_text(float(self.frequencies[k]))),
-            ("red. mass", "amu", lambda k: f"{self.reduced_masses[k]:.4f}"),
         ]
+        if self.frequency_std is not None:
+            columns.append(("±", "cm^-1", _formatter(self.frequency_std, 1)))
+        columns.append(("red. mass", "amu", lambda k: f"{self.reduced_masses[k]:.4f}"))
         for title, unit, values, digits in (
             ("IR", "km/mol", self.infrared, 3),
             ("Raman", "Å^4/amu", self.raman, 3),
@@ -335,6 +341,7 @@ _UNITS = {
     "infrared": "km/mol",
     "raman": "angstrom^4/amu",
     "depolarisation": "1",
+    "frequency_std": "cm^-1",
 }
 #: speed of light, cm/fs
 _C_CM_PER_FS = 2.99792458e-5

@@ -11,8 +11,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from painn_ase.errors import DataError, SpecError
-from painn_ase.models.catalog import bundled_models, find_model
+from painn_ase.errors import DataError, ModelFileError, SpecError
+from painn_ase.models.catalog import bundled_models, find_model, find_models
 from painn_ase.models.file import load_model
 from painn_ase.potential.potential import AtomisticPotential
 from painn_ase.spec import HeadsSpec, ModelSpec
@@ -29,7 +29,8 @@ def start_paths(start: str, n_models: int) -> list[str]:
     Parameters
     ----------
     start : str
-        A model file or a bundled model, for every member; or a folder with one file a member.
+        A model file or a bundled model, for every member; or a committee, a folder with one file
+        a member or the name of a bundled one.
     n_models : int
         Members of the run.
 
@@ -38,21 +39,18 @@ def start_paths(start: str, n_models: int) -> list[str]:
     DataError
         When the folder holds another number of models, or there is nothing of that name.
     """
-    path = Path(start)
-    if path.is_dir():
-        found = sorted(str(p) for p in path.rglob("*.safetensors"))
-        if len(found) != n_models:
-            raise DataError(
-                f"{path} holds {len(found)} models, and {n_models} are to be trained. Name a "
-                "folder with as many, one model for all, or set n_models."
-            )
-        return found
-    if not path.exists() and start not in bundled_models():
+    if Path(start).is_file() or start in bundled_models():
+        return [start] * n_models  # as it was named, which is what the record of a run says
+    try:
+        found = find_models(start)
+    except ModelFileError as error:
+        raise DataError(f"no model to start from: {error}") from error
+    if len(found) != n_models:
         raise DataError(
-            f"there is no model {start} to start from. Give a model file, the folder of a "
-            f"committee, or one of {', '.join(bundled_models())}."
+            f"{start} holds {len(found)} models, and {n_models} are to be trained. Name a "
+            "committee of as many, one model for all, or set n_models."
         )
-    return [start] * n_models
+    return [str(path) for path in found]
 
 
 def with_network_of(config: TrainConfig, base: AtomisticPotential) -> TrainConfig:

@@ -28,6 +28,8 @@ from painn_ase.spectra import HarmonicResult, harmonic
 from painn_ase.trajectory import TrajectoryReader
 from painn_ase.units import ev_to_invcm
 from painn_ase.workflow.beginning import Beginning, prepare_folder
+from painn_ase.workflow.choosing import refuse_unknown
+from painn_ase.workflow.judging import largest_spread, with_spread
 from painn_ase.workflow.numbers import all_spectra, compare_bands, series_of_segments
 from painn_ase.workflow.quantum import (
     bear_quantum_width,
@@ -69,6 +71,7 @@ def run_spectrum(
     narrator: Narrator | None = None,
     relax: bool | None = None,
     overwrite: bool = False,
+    most_spread: float | None = None,
 ) -> Outcome:
     """The whole way from `atoms` to spectra.
 
@@ -93,6 +96,9 @@ def run_spectrum(
         goes on.
     overwrite : bool
         Begin anew in a folder that holds results; they are deleted.
+    most_spread : float, optional
+        cm⁻¹: members of a committee that differ by more in a frequency of the relaxed structure
+        do not know it, and no dynamics is run.
 
     Raises
     ------
@@ -100,7 +106,7 @@ def run_spectrum(
         After SIGINT or SIGTERM, with everything saved.
     GeometryError
         When the model has no energy, or neither dipole nor polarizability; for constraints other
-        than FixAtoms, FixCartesian and FixCom.
+        than FixAtoms, FixCartesian and FixCom; for members that differ by more than `most_spread`.
     TrajectoryError
         When the folder holds a run of another structure, charge or model, or with other settings;
         and when `relax` contradicts how it was begun.
@@ -110,7 +116,7 @@ def run_spectrum(
     with _collected(advice):
         made = make_segments(
             calculator, atoms, config, folder, range(config.replicas), restart=restart,
-            narrator=narrator, relax=relax, overwrite=overwrite,
+            narrator=narrator, relax=relax, overwrite=overwrite, most_spread=most_spread,
         )  # fmt: skip
         modes, segments = made.modes, made.segments
         with _timed(made.seconds, "spectra"):
@@ -181,6 +187,7 @@ def make_segments(
     narrator: Narrator,
     relax: bool | None,
     overwrite: bool,
+    most_spread: float | None = None,
 ) -> MadeSegments:
     """The stages before the spectra, for some of the replicas; see :func:`run_spectrum`."""
     quantities = _recorded_fluxes(calculator)
@@ -196,6 +203,8 @@ def make_segments(
         _relax(start, config, folder, narrator, relaxes)
     with _timed(seconds, "normal modes"):
         modes = _normal_modes(start, calculator, folder, narrator)
+    if modes is not None and most_spread is not None:
+        refuse_unknown(modes, most_spread)
     with _timed(seconds, "thermostat"):
         thermostat = _sample(start, config, folder, narrator, replicas.stop)
     n_beads = _n_beads(start, calculator, config, modes, folder, narrator)
@@ -258,7 +267,8 @@ def _normal_modes(
     path = folder / "modes.json"
     if path.exists():
         return HarmonicResult.load(path)
-    modes = harmonic(atoms, in_float64(calculator))
+    exact = in_float64(calculator)
+    modes = with_spread(harmonic(atoms, exact), exact, atoms)
     if not len(modes.frequencies):
         raise GeometryError(
             f"{atoms.get_chemical_formula()} has no vibrations: it is one atom, or constraints "
@@ -268,6 +278,7 @@ def _normal_modes(
     narrator.say(
         f"{len(modes.frequencies)} normal modes from {modes.frequencies[0]:.0f} to "
         f"{modes.frequencies[-1]:.0f} cm⁻¹"
+        + ("" if (found := largest_spread(modes)) is None else f"; members differ by {found:.0f}")
     )
     return modes
 

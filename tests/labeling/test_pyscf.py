@@ -9,10 +9,14 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.io import read
+from ase.optimize import BFGS
 
 from painn_ase import units
+from painn_ase.driven import DrivenCalculator
 from painn_ase.errors import DataError, LabelingError, PaiNNError, SpecError
-from painn_ase.labeling import Labels, PySCFEngine
+from painn_ase.labeling import Labels, PySCFEngine, engine_calculator
+from painn_ase.spectra import harmonic
+from painn_ase.units import sqrt_ev_per_angstrom2_amu_to_invcm
 
 pyscf = pytest.importorskip("pyscf")
 
@@ -128,3 +132,32 @@ def test_agrees_with_labels_of_a_program_of_its_own(shared: Path) -> None:
         np.testing.assert_allclose(found.dipole, atoms.get_dipole_moment(), atol=2e-4)
         alpha = np.reshape(atoms.info["polarizability"], (3, 3))
         np.testing.assert_allclose(found.polarizability, alpha, atol=3e-4)
+
+
+def test_the_engine_drives_and_each_displaced_structure_is_labelled_once() -> None:
+    """Of hydrogen: one stretch, silent in the infrared; its line is the second derivative."""
+    calculator = engine_calculator("pyscf", "lda/sto-3g")
+    labelled: list[Atoms] = []
+
+    class Counting(PySCFEngine):
+        def label(self, atoms: Atoms) -> Labels:
+            labelled.append(atoms.copy())
+            return super().label(atoms)
+
+    calculator.engine = Counting("lda/sto-3g")
+    atoms = Atoms("H2", [(0.0, 0.0, 0.0), (0.0, 0.0, 0.74)])
+    atoms.calc = DrivenCalculator(calculator)
+    BFGS(atoms, logfile=None).run(fmax=1e-4)
+    labelled.clear()
+    modes = harmonic(atoms)
+    assert len(labelled) == 12
+    assert modes.infrared == pytest.approx(0.0, abs=1e-3)
+    assert modes.raman[0] > 1.0
+    step, bond = 0.005, atoms.get_distance(0, 1)
+    energies = []
+    for change in (-step, 0.0, step):
+        atoms.set_distance(0, 1, bond + change, fix=0.5)
+        energies.append(calculator.get_potential_energy(atoms))
+    curvature = (energies[0] - 2.0 * energies[1] + energies[2]) / step**2
+    line = sqrt_ev_per_angstrom2_amu_to_invcm * np.sqrt(curvature / (atoms.get_masses()[0] / 2.0))
+    assert modes.frequencies[0] == pytest.approx(line, rel=1e-3)

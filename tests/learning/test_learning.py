@@ -15,10 +15,11 @@ from ase.optimize import BFGS
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.cli.learn import seconds_of
 from painn_ase.errors import DataError, SpecError
-from painn_ase.learning import LearnConfig, Round, judge, learn
+from painn_ase.learning import LearnConfig, Round, learn
 from painn_ase.learning.records import Record
 from painn_ase.models import bundled_models
 from painn_ase.spectra import harmonic
+from painn_ase.workflow import judge
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec.*"),

@@ -1,9 +1,12 @@
-"""How good a committee is at the minimum of a molecule: frequencies of its members."""
+"""How good a committee is at the minimum of a molecule: frequencies of its members.
+
+Frequencies at the minimum see soft modes, which the spread of forces misses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.spectra import HarmonicResult, harmonic
 
-__all__ = ["Judgement", "judge"]
+__all__ = ["Judgement", "judge", "largest_spread", "with_spread"]
 
 Array = NDArray[np.float64]
 
@@ -63,8 +66,6 @@ class Judgement:
 def judge(members: PaiNNCalculator, atoms: Atoms) -> Judgement:
     """Relax a molecule with a committee and with each of its members, and compare frequencies.
 
-    Frequencies at the minimum see soft modes, which the spread of forces misses.
-
     Parameters
     ----------
     members : PaiNNCalculator
@@ -73,9 +74,43 @@ def judge(members: PaiNNCalculator, atoms: Atoms) -> Judgement:
         Near the minimum.
     """
     minimum, modes = _relaxed(atoms, members)
-    each = [PaiNNCalculator(p, dtype="float64", charge=members.charge) for p in members.potentials]
-    frequencies = np.array([_relaxed(minimum, member)[1].frequencies for member in each])
+    frequencies = _of_members(members, minimum)
     return Judgement(minimum, modes, frequencies.mean(axis=0), frequencies.std(axis=0, ddof=1))
+
+
+def with_spread(modes: HarmonicResult, calculator: object, minimum: Atoms) -> HarmonicResult:
+    """Modes of a committee with the standard deviation of their frequencies over its members.
+
+    Parameters
+    ----------
+    modes : HarmonicResult
+        Of the committee's mean at its `minimum`.
+    calculator : Calculator
+        The committee; modes of anything else stay as they are, and so do those of structures with
+        periods or with coordinates held, which a member's own minimum may have elsewhere.
+    minimum : Atoms
+    """
+    if not isinstance(calculator, PaiNNCalculator) or len(calculator.potentials) < 2:
+        return modes
+    if minimum.pbc.any() or modes.n_held:
+        return modes
+    frequencies = _of_members(calculator, minimum)
+    return replace(modes, frequency_std=frequencies.std(axis=0, ddof=1))
+
+
+def largest_spread(modes: HarmonicResult) -> float | None:
+    """Of modes above 200 cm⁻¹, cm⁻¹; None where members were not asked."""
+    if modes.frequency_std is None:
+        return None
+    return _largest(modes.frequency_std, modes.frequencies)
+
+
+def _of_members(committee: PaiNNCalculator, minimum: Atoms) -> Array:
+    """Frequencies of each member at its own minimum (n_members, n_modes), cm⁻¹."""
+    each = (
+        PaiNNCalculator(p, dtype="float64", charge=committee.charge) for p in committee.potentials
+    )
+    return np.array([_relaxed(minimum, member)[1].frequencies for member in each])
 
 
 def _relaxed(atoms: Atoms, calculator: PaiNNCalculator) -> tuple[Atoms, HarmonicResult]:
