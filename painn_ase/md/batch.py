@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from ase import Atoms
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from painn_ase.graph import AtomGraph, NeighborPairs, all_pairs, collate, from_ase, neighbor_pairs
 
-__all__ = ["ReplicaBatch", "keep_freed_memory"]
+__all__ = ["ReplicaBatch", "keep_freed_memory", "pieces"]
 
 #: Isolated systems up to this many atoms list all their pairs, once and for all.
 _ALL_PAIRS_UP_TO = 32
@@ -94,13 +96,7 @@ class ReplicaBatch:
 
     def _build(self, positions: Tensor) -> tuple[AtomGraph, ...]:
         graphs = self._fixed() if self._lists_all else self._searched(positions)
-        size = len(graphs)
-        if self._device.type == "cpu":
-            edges = max(1, max(graph.n_edges for graph in graphs))
-            size = max(1, _CPU_CHUNK // (edges * self._n_features))
-        return tuple(
-            collate(graphs[k : k + size]).to(self._device) for k in range(0, len(graphs), size)
-        )
+        return pieces(graphs, self._n_features, self._device)
 
     def _fixed(self) -> list[AtomGraph]:
         """All pairs there are, which nothing can be missing from."""
@@ -120,6 +116,17 @@ class ReplicaBatch:
             )
             graphs.append(from_ase(self._template, self._cutoff, charge=self._charge, pairs=found))
         return graphs
+
+
+def pieces(
+    graphs: Sequence[AtomGraph], n_features: int, device: torch.device
+) -> tuple[AtomGraph, ...]:
+    """Graphs joined, in order: one for a GPU, on a CPU as many as keep a call's arrays in cache."""
+    size = len(graphs)
+    if device.type == "cpu":
+        edges = max(1, max(graph.n_edges for graph in graphs))
+        size = max(1, _CPU_CHUNK // (edges * n_features))
+    return tuple(collate(graphs[k : k + size]).to(device) for k in range(0, len(graphs), size))
 
 
 def keep_freed_memory() -> None:
