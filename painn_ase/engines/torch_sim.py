@@ -8,12 +8,13 @@ https://github.com/TorchSim/torch-sim).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from ase.units import kB
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -400,13 +401,13 @@ class SpectrumReporter(TrajectoryReporter):  # type: ignore[misc]
                     "does not give it. Use a TorchSimModel, or record what the state holds."
                 )
             values |= model.quantities(state, asked, state.velocities)
-        there = {
+        there: dict[str, Callable[[], Tensor]] = {
             "positions": lambda: state.positions,
             "velocities": lambda: state.velocities,
             "forces": lambda: state.forces,
             "potential_energy": lambda: state.energy,
             "kinetic_energy": lambda: _kinetic(state),
-            "temperature": state.calc_temperature,
+            "temperature": lambda: 2.0 * _kinetic(state) / (kB * _moving(state)),
         }
         values |= {name: there[name]() for name in names if name in there}
         return {name: value.detach().double().cpu().numpy() for name, value in values.items()}
@@ -417,3 +418,12 @@ def _kinetic(state: Any) -> Tensor:
     each = 0.5 * state.masses * state.velocities.square().sum(dim=1)
     total = torch.zeros(state.cell.shape[0], dtype=each.dtype, device=each.device)
     return total.index_add(0, state.system_idx, each)
+
+
+def _moving(state: Any) -> Tensor:
+    """Degrees of freedom [n_systems]: torch-sim draws momenta without one of the centre of mass,
+    which its own temperature counts all the same.
+    """
+    free = 3 * torch.tensor(_counts(state), device=state.cell.device) - 3
+    counted: Tensor = state.get_number_of_degrees_of_freedom()
+    return torch.minimum(free, counted).clamp(min=1).to(torch.float64)
