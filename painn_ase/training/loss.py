@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -33,8 +34,14 @@ class WeightedLoss:
     def __init__(self, spec: LossSpec, labels: tuple[str, ...], spread: Mapping[str, float]):
         self.labels = labels
         self.weights = {name: float(getattr(spec, name)) for name in labels}
-        self.spread = {name: spread[name] for name in labels}
+        self.spread: dict[str, float | Tensor] = {name: spread[name] for name in labels}
         self.huber_delta = spec.huber_delta
+
+    def with_spread(self, spread: Mapping[str, Tensor]) -> WeightedLoss:
+        """The same loss with its units as tensors, which a traced function can take."""
+        other = copy.copy(self)
+        other.spread = dict(spread)
+        return other
 
     def __call__(
         self, prediction: Prediction, labels: Labels, n_atoms: Tensor

@@ -7,16 +7,18 @@ is checked against eager on its first batch and not used if it differs.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import shutil
 import time as clock
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from painn_ase.graph.record import AtomGraph
 from painn_ase.potential import AtomisticPotential, Prediction, core_input
@@ -30,7 +32,7 @@ TrainingStep = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
 
 #: Largest relative difference of loss and gradients between compiled and eager, float32.
 _TOLERANCE = 1e-3
-#: Weights, graph, atom counts, labels → the loss, its terms, its gradients.
+#: Weights, numbers of the split, graph, atom counts, labels → the loss, its terms, its gradients.
 _Function = Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]
 
 
@@ -131,7 +133,29 @@ class CompiledStep:
     def _run(self, function: _Function, padded: Batch) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         weights = [w.detach() for w in self.eager.potential.core.parameters()]
         with torch.no_grad():
-            return function(weights, *_as_tensors(padded))
+            return function(weights, self._numbers, *_as_tensors(padded))
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, dict[str, Tensor]]:
+        """What another split of the data changes: spreads, scales of the heads, offsets.
+
+        They are arguments, not constants: else every split would be compiled anew. Made at the
+        first batch, when the weights are where they stay.
+        """
+        core, loss = self.eager.potential.core, self.eager.loss
+        scales: dict[str, Any] = {
+            name: head.scale for name, head in core.heads.items() if hasattr(head, "scale")
+        }
+
+        def number(value: Any) -> Tensor:
+            device = self.eager.potential.device
+            return torch.as_tensor(value, dtype=torch.float64, device=device)
+
+        return {
+            "spread": {n: number(v) for n, v in loss.spread.items()},
+            "scale": {n: number(v) for n, v in scales.items()},
+            "tables": dict(core.named_buffers()),
+        }
 
     def _build(self, batch: Batch, size: BatchSize) -> bool:
         """Trace and compile for `size`; whether the result is that of eager on `batch`."""
@@ -174,30 +198,46 @@ class CompiledStep:
 
         def compute(
             weights: list[Tensor],
+            numbers: dict[str, dict[str, Tensor]],
             fields: dict[str, Tensor],
             counts: Tensor,
             labels: dict[str, Tensor],
         ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
             # The eager step has checked the same batch, and nothing here looks at pbc.
             graph = AtomGraph(**fields, pbc=batch.graph.pbc)
-            quantities = torch.func.functional_call(
-                potential.core,
-                dict(zip(self._names, weights, strict=True)),
-                (
-                    core_input(graph, potential.element_rows, periodic=self._periodic),
-                    eager.loss.labels,
-                ),
-                {"create_graph": True},
-            )
-            loss, terms = eager.loss(Prediction(**quantities), Labels(**labels), counts)
+            with _scaled(potential.core.heads, numbers["scale"]):
+                quantities = torch.func.functional_call(
+                    potential.core,
+                    {**dict(zip(self._names, weights, strict=True)), **numbers["tables"]},
+                    (
+                        core_input(graph, potential.element_rows, periodic=self._periodic),
+                        eager.loss.labels,
+                    ),
+                    {"create_graph": True},
+                )
+            measure = eager.loss.with_spread(numbers["spread"])
+            loss, terms = measure(Prediction(**quantities), Labels(**labels), counts)
             grads = torch.autograd.grad(loss, weights, allow_unused=True)
             filled = [_or_zeros(g, w) for g, w in zip(grads, weights, strict=True)]
             return loss, list(terms.values()), filled
 
         weights = [w.detach().clone().requires_grad_() for w in eager.potential.core.parameters()]
-        traced = make_fx(compute)(weights, *_as_tensors(batch))
+        traced = make_fx(compute)(weights, self._numbers, *_as_tensors(batch))
         compiled: _Function = torch.compile(traced, dynamic=False)
         return compiled
+
+
+@contextlib.contextmanager
+def _scaled(heads: nn.ModuleDict, scales: Mapping[str, Tensor]) -> Iterator[None]:
+    """Heads whose scales are tensors, while they are traced."""
+    before: dict[str, Any] = {name: heads[name].scale for name in scales}
+    try:
+        for name, scale in scales.items():
+            object.__setattr__(heads[name], "scale", scale)
+        yield
+    finally:
+        for name, scale in before.items():
+            object.__setattr__(heads[name], "scale", scale)
 
 
 def _as_tensors(batch: Batch) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
