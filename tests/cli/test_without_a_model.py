@@ -74,7 +74,7 @@ def test_frequencies_of_a_committee_carry_what_its_members_differ_by(committee, 
     assert "±" in both.table()
     assert "±" not in each[0].table()
     page = (tmp_path / "both" / "report.html").read_text(encoding="utf-8")
-    assert f"± {both.frequency_std[0]:.1f}" in page
+    assert f"±&nbsp;{both.frequency_std[0]:.1f}" in page
     assert "its members differ by" in page
 
 
