@@ -180,7 +180,7 @@ def test_dynamics_of_a_driver_with_fluxes_goes_on_and_has_a_spectrum(here) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["H2O"], "no structure was named"),
+        (["water"], "no structure was named"),
         (["water", "H2O", "--response", "water"], "goes with --driver"),
         (["water", "H2O", "--driver", "a:b", "--response", "water"], "two models"),
         (["--driver", "a:b"], "no structure"),

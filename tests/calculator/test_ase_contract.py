@@ -65,8 +65,8 @@ def test_the_contract_check_sees_a_calculator_that_forgets_to_look(potential) ->
     [
         (("energy",), "energy free_energy energies forces stress hessian"),
         (("charges",), "charges"),
-        (("dipole",), "dipole charges born_effective_charges"),
-        (("dipole:local",), "dipole born_effective_charges"),
+        (("dipole",), "dipole dipole_magnitude charges born_effective_charges"),
+        (("dipole:local",), "dipole dipole_magnitude born_effective_charges"),
         (("polarizability",), "polarizability polarizability_derivatives"),
     ],
 )

@@ -153,7 +153,7 @@ def test_a_committee_goes_on_from_a_committee(base, tmp_path) -> None:
     assert start_paths("water", 3) == ["water"] * 3
     with pytest.raises(DataError, match="holds 2 models, and 3 are to be trained"):
         start_paths(str(folder), 3)
-    with pytest.raises(DataError, match="no model absent"):
+    with pytest.raises(DataError, match="no model file 'absent'"):
         start_paths("absent", 1)
 
 
