@@ -272,10 +272,12 @@ def refused(folder: Path, n_ranks: int, cases: dict[str, tuple[list[str], str]])
     """Each case ends in an error of all ranks with this text in it."""
     run(folder, n_ranks, {name: lines for name, (lines, _) in cases.items()})
     for name, (_, text) in cases.items():
-        messages = [
-            path.read_text() if path.exists() else "no error"
-            for path in (folder / f"{name}.{rank}.txt" for rank in range(n_ranks))
-        ]
+        messages = []
+        for rank in range(n_ranks):
+            path = folder / f"{name}.{rank}.txt"
+            said = path.read_text() if path.exists() else "no error"
+            # LAMMPS adds the line of its input, in which each rank may name a file of its own
+            messages.append(said.replace(f"rank{rank}.safetensors", "rankRANK.safetensors"))
         assert len(set(messages)) == 1, messages
         assert text in messages[0], messages[0]
 
@@ -300,7 +302,7 @@ def test_what_cannot_be_is_an_error_of_every_rank(
         "order": (changed(good, "Na Cl", "Cl Na"), "SpecError: atom type 1 is said to be Cl"),
         "few": (changed(good, "Na Cl", "Na"), "2 elements, one for each atom type"),
         "none": (changed(good, f"* * {local} Na Cl", "* *"), "got nothing"),
-        "mixed": (changed(good, "pair_coeff * *", "pair_coeff 1 2"), "Models are not mixed"),
+        "mixed": (changed(good, "pair_coeff * *", "pair_coeff 1 2"), "must start with * *"),
         "missing": (changed(good, str(local), "nowhere"), "ModelFileError: there is no model"),
         "units": (changed(good, "units metal", "units real"), "UnitError: pair style painn_ase"),
         "newton": (changed(good, "newton on", "newton off"), "needs 'newton on'"),
