@@ -21,7 +21,7 @@ from painn_ase.md import MDConfig, RecordConfig, run_md
 from painn_ase.spectra import infrared
 from painn_ase.testing import random_potential
 from painn_ase.training.distances import formulas
-from painn_ase.training.frames import Frame
+from painn_ase.training.frames import LabeledFrame
 from painn_ase.trajectory import System, TrajectoryReader, TrajectoryWriter, read_time_series
 from painn_ase.units import fs_to_ase_time
 
@@ -171,9 +171,9 @@ def test_another_molecule_than_the_trainings_is_refused_unless_told(
 
 
 def test_formulas_of_the_training_data_are_listed_by_frequency() -> None:
-    def frame(name: str) -> Frame:
+    def frame(name: str) -> LabeledFrame:
         atoms = molecule(name)
-        return Frame(
+        return LabeledFrame(
             numbers=atoms.numbers, positions=atoms.positions, cell=np.zeros((3, 3)),
             pbc=np.zeros(3, dtype=bool), charge=0.0, source=name,
         )  # fmt: skip

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from painn_ase.errors import MissingDependencyError, SpecError, UnsupportedPropertyError
-from painn_ase.heads import Frame
+from painn_ase.heads import Placement
 from painn_ase.nn.network import Features
 from painn_ase.potential import AtomisticPotential
 from painn_ase.replacing import replace_file
@@ -197,7 +197,7 @@ class _Head(nn.Module):
         if self.name == "energy":
             energies: Tensor = self.head(scalars, element_idx)
             return energies.unsqueeze(-1)
-        frame = Frame(
+        placement = Placement(
             element_idx=element_idx,
             system_idx=system_idx,
             n_systems=charge.shape[0],
@@ -208,9 +208,9 @@ class _Head(nn.Module):
         )
         features = Features(scalars, vectors)
         if self.name == "dipole":
-            dipole: Tensor = self.head(features, frame)[0]
+            dipole: Tensor = self.head(features, placement)[0]
             return dipole
-        polarizability: Tensor = self.head(features, frame)
+        polarizability: Tensor = self.head(features, placement)
         return polarizability
 
 

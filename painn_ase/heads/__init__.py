@@ -8,7 +8,7 @@ from painn_ase.heads.dipole import (
     build_dipole_head,
 )
 from painn_ase.heads.energy import EnergyHead
-from painn_ase.heads.frame import Frame
+from painn_ase.heads.placement import Placement
 from painn_ase.heads.polarizability import (
     LatentPositionPolarizability,
     LocalPolarizability,
@@ -20,11 +20,11 @@ __all__ = [
     "AtomicTensors",
     "ChargesHead",
     "EnergyHead",
-    "Frame",
     "LatentChargeDipole",
     "LatentPositionPolarizability",
     "LocalDipole",
     "LocalPolarizability",
+    "Placement",
     "PointChargeDipole",
     "build_dipole_head",
     "build_gated_stack",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from painn_ase.heads.energy import head_widths
-from painn_ase.heads.frame import Frame
+from painn_ase.heads.placement import Placement
 from painn_ase.nn.blocks import build_mlp
 from painn_ase.nn.network import Features
 from painn_ase.spec import ChargesSpec
@@ -21,6 +21,6 @@ class ChargesHead(nn.Module):
         self.scale = spec.scale
         self.mlp = build_mlp(head_widths(n_features, spec.n_hidden))
 
-    def forward(self, features: Features, frame: Frame) -> Tensor:
+    def forward(self, features: Features, placement: Placement) -> Tensor:
         """Charges (n_atoms,) in e, float64."""
-        return frame.corrected_charges(self.scale * self.mlp(features.scalars).squeeze(-1))
+        return placement.corrected_charges(self.scale * self.mlp(features.scalars).squeeze(-1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from painn_ase.heads.energy import head_widths
-from painn_ase.heads.frame import Frame
+from painn_ase.heads.placement import Placement
 from painn_ase.heads.tensors import AtomicTensors, build_gated_stack
 from painn_ase.nn.blocks import build_mlp
 from painn_ase.nn.network import Features
@@ -29,13 +29,13 @@ class LatentChargeDipole(nn.Module):
         self.scale = spec.scale
         self.stack = build_gated_stack(n_features, spec.n_hidden, (1, 1), spec.gate_epsilon)
 
-    def forward(self, features: Features, frame: Frame) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Features, placement: Placement) -> tuple[Tensor, Tensor]:
         """Dipole (n_systems, 3) in e·Å and charges (n_atoms,) in e, float64."""
         raw_charges, vectors = self.stack(features)
-        charges = frame.corrected_charges(self.scale * raw_charges.squeeze(-1))
-        lever = frame.positions - frame.centers_of_mass.detach()
+        charges = placement.corrected_charges(self.scale * raw_charges.squeeze(-1))
+        lever = placement.positions - placement.centers_of_mass.detach()
         atomic = self.scale * vectors.squeeze(-1).double() + charges.unsqueeze(-1) * lever
-        return frame.sum_over_atoms(atomic), charges
+        return placement.sum_over_atoms(atomic), charges
 
 
 class LocalDipole(nn.Module):
@@ -54,10 +54,10 @@ class LocalDipole(nn.Module):
             epsilon=spec.gate_epsilon,
         )
 
-    def forward(self, features: Features, frame: Frame) -> tuple[Tensor, None]:
+    def forward(self, features: Features, placement: Placement) -> tuple[Tensor, None]:
         """Dipole (n_systems, 3) in e·Å, float64, and no charges."""
         atomic, _ = self.tensors(features)
-        return self.scale * frame.sum_over_atoms(atomic), None
+        return self.scale * placement.sum_over_atoms(atomic), None
 
 
 class PointChargeDipole(nn.Module):
@@ -74,12 +74,12 @@ class PointChargeDipole(nn.Module):
         hidden = None if spec.n_hidden is None else (spec.n_hidden,)
         self.mlp = build_mlp(head_widths(n_features, hidden))
 
-    def forward(self, features: Features, frame: Frame) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Features, placement: Placement) -> tuple[Tensor, Tensor]:
         """Dipole (n_systems, 3) in e·Å and charges (n_atoms,) in e, float64."""
         raw_charges = self.mlp(features.scalars).squeeze(-1)
-        charges = frame.corrected_charges(self.scale * raw_charges)
-        lever = frame.positions - frame.centers_of_mass.detach()
-        return frame.sum_over_atoms(charges.unsqueeze(-1) * lever), charges
+        charges = placement.corrected_charges(self.scale * raw_charges)
+        lever = placement.positions - placement.centers_of_mass.detach()
+        return placement.sum_over_atoms(charges.unsqueeze(-1) * lever), charges
 
 
 def build_dipole_head(spec: DipoleSpec, n_features: int) -> nn.Module:

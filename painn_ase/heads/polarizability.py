@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from painn_ase.heads.energy import ElementTable
-from painn_ase.heads.frame import Frame
+from painn_ase.heads.placement import Placement
 from painn_ase.heads.tensors import AtomicTensors, build_gated_stack
 from painn_ase.nn.network import Features
 from painn_ase.spec import PolarizabilitySpec
@@ -30,15 +30,15 @@ class LatentPositionPolarizability(nn.Module):
         self.isotropic = ElementTable(spec.isotropic, n_elements)
         self.stack = build_gated_stack(n_features, spec.n_hidden, (1, 1), spec.gate_epsilon)
 
-    def forward(self, features: Features, frame: Frame) -> Tensor:
+    def forward(self, features: Features, placement: Placement) -> Tensor:
         """Polarizability (n_systems, 3, 3) in e²Å²/eV, float64."""
         raw, vectors = self.stack(features)
-        lever = frame.positions
+        lever = placement.positions
         if self.origin == "center_of_mass":
-            lever = lever - frame.standard_centers
+            lever = lever - placement.standard_centers
         outer = self.scale * vectors.squeeze(-1).double().unsqueeze(-1) * lever.unsqueeze(-2)
-        sphere = self.scale * raw.squeeze(-1).double() + self.isotropic(frame.element_idx)
-        return frame.sum_over_atoms(outer + outer.mT + _spheres(sphere))
+        sphere = self.scale * raw.squeeze(-1).double() + self.isotropic(placement.element_idx)
+        return placement.sum_over_atoms(outer + outer.mT + _spheres(sphere))
 
 
 class LocalPolarizability(nn.Module):
@@ -60,11 +60,11 @@ class LocalPolarizability(nn.Module):
             epsilon=spec.gate_epsilon,
         )
 
-    def forward(self, features: Features, frame: Frame) -> Tensor:
+    def forward(self, features: Features, placement: Placement) -> Tensor:
         """Polarizability (n_systems, 3, 3) in e²Å²/eV, float64."""
         atomic, raw = self.tensors(features)
-        sphere = self.scale * raw.squeeze(-1).double() + self.isotropic(frame.element_idx)
-        return frame.sum_over_atoms(self.scale * atomic.double() + _spheres(sphere))
+        sphere = self.scale * raw.squeeze(-1).double() + self.isotropic(placement.element_idx)
+        return placement.sum_over_atoms(self.scale * atomic.double() + _spheres(sphere))
 
 
 def _spheres(values: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from painn_ase.graph.record import AtomGraph
 from painn_ase.heads import (
     ChargesHead,
     EnergyHead,
-    Frame,
+    Placement,
     build_dipole_head,
     build_polarizability_head,
 )
@@ -236,21 +236,21 @@ class AtomisticCore(nn.Module):
         )
         n_owned = given.n_owned
         features = features.first(n_owned)
-        frame = self._frame(given, total)
+        placement = self._placement(given, total)
         out: dict[str, Tensor] = {}
-        self._add_energy(out, wanted, features, frame, given, moved, create_graph)
+        self._add_energy(out, wanted, features, placement, given, moved, create_graph)
         if velocities is not None:
             velocities = velocities.to(torch.float64)
-        self._add_response(out, wanted, features, frame, moved, velocities, create_graph)
+        self._add_response(out, wanted, features, placement, moved, velocities, create_graph)
         chosen = {name: value for name, value in out.items() if name in wanted}
         return chosen if create_graph else {n: value.detach() for n, value in chosen.items()}
 
-    def _frame(self, given: CoreInput, total: Callable[[Tensor], Tensor] | None) -> Frame:
+    def _placement(self, given: CoreInput, total: Callable[[Tensor], Tensor] | None) -> Placement:
         """What the heads may know of the atoms that count."""
         n = given.n_owned
         element_idx = given.element_idx[:n]
         standard = self.masses_by_element(element_idx)
-        return Frame(
+        return Placement(
             element_idx=element_idx,
             system_idx=given.system_idx[:n],
             n_systems=given.charge.shape[0],
@@ -268,7 +268,7 @@ class AtomisticCore(nn.Module):
         out: dict[str, Tensor],
         wanted: frozenset[str],
         features: Features,
-        frame: Frame,
+        placement: Placement,
         given: CoreInput,
         moved: Tensor,
         create_graph: bool,
@@ -276,8 +276,8 @@ class AtomisticCore(nn.Module):
         """Energy and its derivatives, as far as wanted."""
         if not wanted & {"energy", "energies", *_NEEDS_EDGES}:
             return
-        out["energies"] = self.heads["energy"](features.scalars, frame.element_idx)
-        out["energy"] = frame.sum_over_atoms(out["energies"])
+        out["energies"] = self.heads["energy"](features.scalars, placement.element_idx)
+        out["energy"] = placement.sum_over_atoms(out["energies"])
         if not wanted & _NEEDS_EDGES:
             return
         second = create_graph or "hessian" in wanted
@@ -296,7 +296,7 @@ class AtomisticCore(nn.Module):
         if "stress" in wanted and given.cell is not None:
             edge_system = given.system_idx.index_select(0, given.idx_i)
             virial = virial_from_edges(
-                pull, given.edge_vectors, edge_system, frame.n_systems, backend
+                pull, given.edge_vectors, edge_system, placement.n_systems, backend
             )
             out["stress"] = stress_from_virial(virial, given.cell)
         if "hessian" in wanted:
@@ -307,22 +307,22 @@ class AtomisticCore(nn.Module):
         out: dict[str, Tensor],
         wanted: frozenset[str],
         features: Features,
-        frame: Frame,
+        placement: Placement,
         moved: Tensor,
         velocities: Tensor | None,
         create_graph: bool,
     ) -> None:
         """Charges, dipole, polarizability and their derivatives, as far as wanted."""
         if wanted & _FROM_DIPOLE or ("charges" in wanted and "charges" not in self.heads):
-            out["dipole"], latent = self.heads["dipole"](features, frame)
+            out["dipole"], latent = self.heads["dipole"](features, placement)
             if latent is not None:
                 out["charges"] = latent
             if "dipole_magnitude" in wanted:
                 out["dipole_magnitude"] = torch.linalg.vector_norm(out["dipole"], dim=-1)
         if "charges" in wanted and "charges" in self.heads:
-            out["charges"] = self.heads["charges"](features, frame)
+            out["charges"] = self.heads["charges"](features, placement)
         if wanted & {"polarizability", "polarizability_derivatives", "polarizability_flux"}:
-            out["polarizability"] = self.heads["polarizability"](features, frame)
+            out["polarizability"] = self.heads["polarizability"](features, placement)
 
         if "born_effective_charges" in wanted:
             born = jacobian(out["dipole"], moved, create_graph=create_graph)
@@ -339,11 +339,11 @@ class AtomisticCore(nn.Module):
         values = [out[name.removesuffix("_flux")] for name in names]
         rates = pushforward(values, moved, velocities, create_graph=create_graph)
         out.update(zip(names, rates, strict=True))
-        if "dipole_flux" in fluxes and self.dipole_has_origin and frame.origin is None:
+        if "dipole_flux" in fluxes and self.dipole_has_origin and placement.origin is None:
             # The head holds the centre of mass fixed; an ion's dipole moves with it by −Q·v_com.
-            own = velocities[: frame.element_idx.shape[0]]
-            drift = frame.sum_over_atoms(frame.mass_fractions.unsqueeze(-1) * own)
-            out["dipole_flux"] = out["dipole_flux"] - frame.charge.unsqueeze(-1) * drift
+            own = velocities[: placement.element_idx.shape[0]]
+            drift = placement.sum_over_atoms(placement.mass_fractions.unsqueeze(-1) * own)
+            out["dipole_flux"] = out["dipole_flux"] - placement.charge.unsqueeze(-1) * drift
 
 
 def _displaced(given: CoreInput, moved: Tensor, backend: ScatterBackend) -> CoreInput:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from painn_ase.errors import DataError
 from painn_ase.spectra.advice import warn
-from painn_ase.spectra.series import TimeSeries, open_series
+from painn_ase.spectra.series import SeriesReader, open_series
 from painn_ase.spectra.spectrum import Spectrum
 from painn_ase.unwrapping import FARTHEST_STEP, checked_cell, find_jumps
 
@@ -98,7 +98,7 @@ def with_unfolded_jumps(spectrum: Spectrum, n_jumps: int) -> Spectrum:
     return replace(spectrum, provenance={**spectrum.provenance, "jumps_unfolded": n_jumps})
 
 
-def _steps(series: TimeSeries, run: int) -> Iterator[Array]:
+def _steps(series: SeriesReader, run: int) -> Iterator[Array]:
     """Differences between successive frames of one run, a stretch (n, width) at a time."""
     width = int(np.prod(series.tail))
     stretch = max(_STRETCH // width, 2)
@@ -113,7 +113,7 @@ def _times(rows: Array, matrix: Array) -> Array:
     return product
 
 
-def _checked_run(series: TimeSeries, run: int, quanta: Array | None) -> Array:
+def _checked_run(series: SeriesReader, run: int, quanta: Array | None) -> Array:
     """Quanta (n_steps, 3) to take out at each step of one run; empty where none are known."""
     if quanta is None:
         length = np.concatenate([np.linalg.norm(step, axis=1) for step in _steps(series, run)])
@@ -135,7 +135,7 @@ def _checked_run(series: TimeSeries, run: int, quanta: Array | None) -> Array:
     return turns
 
 
-def _check_is_clear(series: TimeSeries, run: int, rest: Array, turns: Array) -> None:
+def _check_is_clear(series: SeriesReader, run: int, rest: Array, turns: Array) -> None:
     """Refuse steps that are neither small nor near to a quantum, where there are quanta at all."""
     axes = np.any(turns != 0.0, axis=0)
     if not axes.any() or float(rest[:, axes].max()) <= FARTHEST_STEP:

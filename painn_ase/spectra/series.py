@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from painn_ase.errors import DataError, NonFiniteError
 from painn_ase.units import invcm_to_radians_per_fs
 
-__all__ = ["ComponentStream", "TimeSeries", "grouped_sum", "open_series", "share_of_total"]
+__all__ = ["ComponentStream", "SeriesReader", "grouped_sum", "open_series", "share_of_total"]
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -26,7 +26,7 @@ Pairing = Callable[[ComplexArray, ComplexArray], ComplexArray]
 
 
 @dataclass(frozen=True)
-class TimeSeries:
+class SeriesReader:
     """One quantity along one or several independent runs of equal length.
 
     Attributes
@@ -61,7 +61,7 @@ class TimeSeries:
         return frames
 
 
-def open_series(source: Any, tail: tuple[int | None, ...], name: str) -> TimeSeries:
+def open_series(source: Any, tail: tuple[int | None, ...], name: str) -> SeriesReader:
     """A time series from an array-like of shape (n_frames, *tail) or (n_runs, n_frames, *tail).
 
     ``None`` in ``tail`` stands for any length. Raises DataError where the shape does not fit.
@@ -91,7 +91,7 @@ def open_series(source: Any, tail: tuple[int | None, ...], name: str) -> TimeSer
         raise DataError(
             f"{name} has {n_runs} runs of {n_frames} frames; at least one run of 8 frames is needed"
         )
-    return TimeSeries(source, shape[len(shape) - n_tail :], n_runs, n_frames, name, has_run_axis)
+    return SeriesReader(source, shape[len(shape) - n_tail :], n_runs, n_frames, name, has_run_axis)
 
 
 def grouped_sum(groups: NDArray[np.int64]) -> Pairing:
@@ -133,7 +133,7 @@ class ComponentStream:
 
     Attributes
     ----------
-    series : TimeSeries
+    series : SeriesReader
     timestep : float
         Between frames, in femtoseconds.
     project : callable
@@ -145,7 +145,7 @@ class ComponentStream:
         0: the series is the flux. 1: forward difference over one step. 2: central difference.
     """
 
-    series: TimeSeries
+    series: SeriesReader
     timestep: float
     project: Callable[[Array], Array]
     pair: Pairing

@@ -7,19 +7,19 @@ Reading, checking and splitting data need nothing beyond the core; :func:`train`
 from painn_ase.training.checks import check_frames, label_table
 from painn_ase.training.config import TrainConfig, read_config
 from painn_ase.training.file_spec import KeysSpec, UnitsSpec
-from painn_ase.training.frames import Frame
+from painn_ase.training.frames import LabeledFrame
 from painn_ase.training.readers import read_frames
-from painn_ase.training.run import evaluate, train
+from painn_ase.training.run import report_errors, train
 
 __all__ = [
-    "Frame",
     "KeysSpec",
+    "LabeledFrame",
     "TrainConfig",
     "UnitsSpec",
     "check_frames",
-    "evaluate",
     "label_table",
     "read_config",
     "read_frames",
+    "report_errors",
     "train",
 ]

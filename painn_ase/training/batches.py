@@ -14,7 +14,7 @@ from torch import Tensor
 from painn_ase.errors import DataError
 from painn_ase.graph.neighbors import neighbor_pairs
 from painn_ase.graph.record import AtomGraph
-from painn_ase.training.frames import LABELS, Frame, label_shape
+from painn_ase.training.frames import LABELS, LabeledFrame, label_shape
 
 __all__ = ["Batch", "FrameTensors", "Labels"]
 
@@ -73,14 +73,16 @@ class FrameTensors:
 
     Parameters
     ----------
-    frames : sequence of Frame
+    frames : sequence of LabeledFrame
     cutoff : float
         Of the pair lists, Å.
     labels : sequence of str
         Labels to carry along.
     """
 
-    def __init__(self, frames: Sequence[Frame], cutoff: float, labels: Sequence[str]) -> None:
+    def __init__(
+        self, frames: Sequence[LabeledFrame], cutoff: float, labels: Sequence[str]
+    ) -> None:
         if not frames:
             raise DataError("a part of the data is empty; give it at least one frame.")
         pairs = [neighbor_pairs(f.positions, f.cell, f.pbc, cutoff) for f in frames]
@@ -171,7 +173,7 @@ def _joined(arrays: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(np.concatenate(arrays)).to(dtype)
 
 
-def _label_tensor(frames: Sequence[Frame], name: str) -> Tensor:
+def _label_tensor(frames: Sequence[LabeledFrame], name: str) -> Tensor:
     """One label of all frames, NaN where it is missing; per atom for forces."""
     if name not in LABELS:
         raise DataError(f"unknown label {name!r}; allowed are {', '.join(LABELS)}.")

@@ -9,7 +9,7 @@ import numpy as np
 
 from painn_ase.bonds import bonded_pairs
 from painn_ase.training.findings import Finding, center_of_mass, formula, molecules
-from painn_ase.training.frames import FloatArray, Frame
+from painn_ase.training.frames import FloatArray, LabeledFrame
 from painn_ase.units import debye_to_e_angstrom, e_bohr_to_e_angstrom
 
 __all__ = ["check_dipoles"]
@@ -39,7 +39,7 @@ _SMALL = 0.05
 _ENOUGH = 400
 
 
-def check_dipoles(frames: Sequence[Frame]) -> Iterable[Finding]:
+def check_dipoles(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     """Everything about dipoles."""
     for atoms, group in molecules(frames, "dipole").items():
         if len(group) >= 10:
@@ -56,7 +56,7 @@ def check_dipoles(frames: Sequence[Frame]) -> Iterable[Finding]:
         )
 
 
-def _fixed_charges(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
+def _fixed_charges(atoms: bytes, group: Sequence[LabeledFrame]) -> Iterable[Finding]:
     """Dipoles of molecules against fixed charges per atom: fit quality, size of the charges."""
     neutral = all(abs(f.charge) < 1e-6 for f in group)
     lever = np.stack([f.positions - center_of_mass(f) for f in group])
@@ -97,7 +97,7 @@ def _fixed_charges(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
         yield Finding("ok", "dipole", what)
 
 
-def _bond_dipoles(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
+def _bond_dipoles(atoms: bytes, group: Sequence[LabeledFrame]) -> Iterable[Finding]:
     """Size and sign against the sum of bond moments, for molecules with a lasting dipole."""
     if any(abs(f.charge) > 1e-6 for f in group):
         return
@@ -141,7 +141,7 @@ def _bond_dipoles(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
         yield Finding("ok", check, what)
 
 
-def _predicted(frame: Frame) -> FloatArray | None:
+def _predicted(frame: LabeledFrame) -> FloatArray | None:
     """Sum of bond moments (3,), e·Å; None with a bond that is not in the table.
 
     Nor is the carbon of an isocyanide or of carbon monoxide, with one neighbour and a lone pair:
@@ -166,7 +166,7 @@ def _predicted(frame: Frame) -> FloatArray | None:
     return total
 
 
-def _shift(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
+def _shift(atoms: bytes, group: Sequence[LabeledFrame]) -> Iterable[Finding]:
     """Whether the dipole moves with the coordinates' origin, as it may only for ions.
 
     Charges of the atoms, whose sum is what a common shift sees, are fitted together with a
@@ -200,7 +200,7 @@ def _shift(atoms: bytes, group: Sequence[Frame]) -> Iterable[Finding]:
         )
 
 
-def _jumps(frames: Sequence[Frame]) -> Iterable[Finding]:
+def _jumps(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     """Folding by a polarization quantum e·a in periodic cells."""
     folded = 0
     periodic = [f for f in frames if f.pbc.any() and f.dipole is not None]
@@ -221,6 +221,6 @@ def _jumps(frames: Sequence[Frame]) -> Iterable[Finding]:
         )
 
 
-def _stacked(group: Sequence[Frame]) -> FloatArray:
+def _stacked(group: Sequence[LabeledFrame]) -> FloatArray:
     """Dipoles (n_frames, 3)."""
     return np.stack([f.dipole for f in group if f.dipole is not None])

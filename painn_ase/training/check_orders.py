@@ -9,7 +9,7 @@ import numpy as np
 from painn_ase.graph.neighbors import neighbor_pairs
 from painn_ase.training.file_spec import ORDERS
 from painn_ase.training.findings import Finding
-from painn_ase.training.frames import FloatArray, Frame
+from painn_ase.training.frames import FloatArray, LabeledFrame
 
 __all__ = ["check_orders"]
 
@@ -24,14 +24,14 @@ _BETTER, _UNEXPLAINED = 0.65, 0.7
 _ROWS, _COLUMNS = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)
 
 
-def check_orders(frames: Sequence[Frame]) -> Iterable[Finding]:
+def check_orders(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     """Stress and polarizability against tensors of the geometry, in each order of six numbers.
 
     A tensor turns with the structure. Sums of r̂ ⊗ r̂ over pairs do too, and a combination of them
     fits the off-diagonal elements only where each stands in its own place.
     """
     for label in ("stress", "polarizability"):
-        groups: dict[bytes, list[Frame]] = {}
+        groups: dict[bytes, list[LabeledFrame]] = {}
         for frame in frames:
             if getattr(frame, label) is not None and 1 < frame.n_atoms <= _LARGEST:
                 groups.setdefault(frame.numbers.tobytes(), []).append(frame)
@@ -49,7 +49,7 @@ def check_orders(frames: Sequence[Frame]) -> Iterable[Finding]:
             )
 
 
-def _best_order(frames: Sequence[Frame], label: str) -> str | None:
+def _best_order(frames: Sequence[LabeledFrame], label: str) -> str | None:
     """The order that explains the tensors much better than the one they were read in, if any."""
     tensors = np.stack([v for f in frames if (v := f.label(label)) is not None])
     if label == "stress":
@@ -75,7 +75,7 @@ def _unexplained(six: FloatArray, design: FloatArray) -> float:
     return float(np.sum(rest[:, 3:] ** 2)) / off
 
 
-def _pair_tensors(frame: Frame) -> FloatArray:
+def _pair_tensors(frame: LabeledFrame) -> FloatArray:
     """Sums of r̂ ⊗ r̂ over pairs (k, 3, 3), by elements and decay with distance."""
     found = neighbor_pairs(frame.positions, frame.cell, frame.pbc, _REACH)
     i, j = found.idx_i, found.idx_j

@@ -17,7 +17,7 @@ from scipy.linalg import polar
 
 from painn_ase.graph.neighbors import neighbor_pairs
 from painn_ase.training.findings import Finding
-from painn_ase.training.frames import FloatArray, Frame
+from painn_ase.training.frames import FloatArray, LabeledFrame
 from painn_ase.units import bohr_to_angstrom, ev_per_angstrom3_to_gpa, hartree_to_ev
 
 __all__ = ["check_stress"]
@@ -35,9 +35,9 @@ _EXACT, _ROUGH, _WELL = 0.1, 0.6, 0.995
 _CHECK = "stress against "
 
 
-def check_stress(frames: Sequence[Frame]) -> Iterable[Finding]:
+def check_stress(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     """Stress against energies of strained frames, else against forces at fixed cell."""
-    groups: dict[bytes, list[Frame]] = {}
+    groups: dict[bytes, list[LabeledFrame]] = {}
     for frame in frames:
         if frame.stress is not None and frame.forces is not None and frame.pbc.all():
             groups.setdefault(frame.numbers.tobytes(), []).append(frame)
@@ -108,7 +108,7 @@ def _distance(a: float, b: float) -> float:
 # -- strained frames -------------------------------------------------------------------------------
 
 
-def _slope_of_strained(groups: Sequence[Sequence[Frame]]) -> _Slope | None:
+def _slope_of_strained(groups: Sequence[Sequence[LabeledFrame]]) -> _Slope | None:
     points = [p for group in groups for p in _strained_pairs(group)]
     if len(points) < 5:
         return None
@@ -116,7 +116,7 @@ def _slope_of_strained(groups: Sequence[Sequence[Frame]]) -> _Slope | None:
     return _line_through_origin(x, y, least=0.8)
 
 
-def _strained_pairs(group: Sequence[Frame]) -> Iterator[tuple[float, float]]:
+def _strained_pairs(group: Sequence[LabeledFrame]) -> Iterator[tuple[float, float]]:
     """(Vσ:ε, ΔE + F·u) of successive frames and of each with the most similar cell."""
     cells = np.stack([f.cell.reshape(-1) for f in group])
     pairs = set(itertools.pairwise(range(len(group))))
@@ -130,7 +130,7 @@ def _strained_pairs(group: Sequence[Frame]) -> Iterator[tuple[float, float]]:
             yield point
 
 
-def _strained(first: Frame, second: Frame) -> tuple[float, float] | None:
+def _strained(first: LabeledFrame, second: LabeledFrame) -> tuple[float, float] | None:
     if first.energy is None or second.energy is None:
         return None
     if first.stress is None or second.stress is None:
@@ -157,7 +157,7 @@ def _strained(first: Frame, second: Frame) -> tuple[float, float] | None:
 # -- fixed cell ------------------------------------------------------------------------------------
 
 
-def _slope_at_fixed_cell(groups: Sequence[Sequence[Frame]]) -> _Slope | None:
+def _slope_at_fixed_cell(groups: Sequence[Sequence[LabeledFrame]]) -> _Slope | None:
     xs, ys = [], []
     for group in groups:
         if len(group) < 8:
@@ -181,7 +181,7 @@ def _slope_at_fixed_cell(groups: Sequence[Sequence[Frame]]) -> _Slope | None:
     return _line_through_origin(np.concatenate(xs), np.concatenate(ys), least=0.6)
 
 
-def _pair_design(frame: Frame) -> tuple[FloatArray, FloatArray]:
+def _pair_design(frame: LabeledFrame) -> tuple[FloatArray, FloatArray]:
     """Forces (3N, k) and V·σ (k, 3, 3) of unit pair functions −dE/dr = exp(−(r − c)²/2w²)."""
     found = neighbor_pairs(frame.positions, frame.cell, frame.pbc, _REACH)
     i, j = found.idx_i, found.idx_j
@@ -219,5 +219,5 @@ def _line_through_origin(x: FloatArray, y: FloatArray, *, least: float) -> _Slop
     return _Slope(value, error, correlation, len(x))
 
 
-def _volume(frame: Frame) -> float:
+def _volume(frame: LabeledFrame) -> float:
     return abs(float(np.linalg.det(frame.cell)))

@@ -14,7 +14,7 @@ import numpy as np
 from painn_ase.bonds import MOVING_BOND, bonded
 from painn_ase.training.consistency import vibrational_frequency
 from painn_ase.training.findings import Finding
-from painn_ase.training.frames import Frame
+from painn_ase.training.frames import LabeledFrame
 from painn_ase.units import hartree_to_ev, kcal_per_mol_to_ev, kj_per_mol_to_ev
 
 __all__ = ["ATOMIC_ENERGIES", "check_absolute_units"]
@@ -52,7 +52,7 @@ _FASTEST = 6000.0
 _STRETCH, _SOFTEST = 3000.0, 0.6
 
 
-def check_absolute_units(frames: Sequence[Frame]) -> Iterable[Finding]:
+def check_absolute_units(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     """Energies against free atoms, and frequencies from forces and masses."""
     frequency = vibrational_frequency(frames)
     range_ = _plausible_frequencies(frames)
@@ -80,7 +80,7 @@ def check_absolute_units(frames: Sequence[Frame]) -> Iterable[Finding]:
         yield Finding("ok", "size of forces", what)
 
 
-def _energies(frames: Sequence[Frame], *, confirmed: bool) -> Iterable[Finding]:
+def _energies(frames: Sequence[LabeledFrame], *, confirmed: bool) -> Iterable[Finding]:
     ratios = [
         frame.energy / expected
         for frame in frames
@@ -110,14 +110,14 @@ def _energies(frames: Sequence[Frame], *, confirmed: bool) -> Iterable[Finding]:
     )
 
 
-def _energy_of_atoms(frame: Frame) -> float | None:
+def _energy_of_atoms(frame: LabeledFrame) -> float | None:
     """Sum over the free atoms, eV; None with an element beyond the table."""
     if frame.numbers.max() > len(ATOMIC_ENERGIES) or frame.numbers.min() < 1:
         return None
     return -hartree_to_ev * float(sum(ATOMIC_ENERGIES[z - 1] for z in frame.numbers.tolist()))
 
 
-def _plausible_frequencies(frames: Sequence[Frame]) -> tuple[float, float]:
+def _plausible_frequencies(frames: Sequence[LabeledFrame]) -> tuple[float, float]:
     """Lowest and highest root mean square frequency, cm⁻¹; the lowest from bonded hydrogen.
 
     Of 3N modes each bonded hydrogen has one stretch, whatever the rest does.
@@ -126,7 +126,7 @@ def _plausible_frequencies(frames: Sequence[Frame]) -> tuple[float, float]:
     return _SOFTEST * _STRETCH * float(np.sqrt(min(shares, default=0.0))), _FASTEST
 
 
-def _share_of_stretches(frame: Frame) -> float:
+def _share_of_stretches(frame: LabeledFrame) -> float:
     """Stretches of hydrogen bound to a non-metal, as a share of 3N; 0 where some are not bound."""
     hydrogen = np.flatnonzero(frame.numbers == 1)
     if not len(hydrogen) or frame.n_atoms == 1:

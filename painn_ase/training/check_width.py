@@ -10,7 +10,7 @@ from ase.data import atomic_masses, chemical_symbols
 from painn_ase.spectra.anharmonic_field import unit_lengths
 from painn_ase.training.distances import pair_distances
 from painn_ase.training.findings import Finding
-from painn_ase.training.frames import FloatArray, Frame
+from painn_ase.training.frames import FloatArray, LabeledFrame
 
 __all__ = ["check_quantum_width"]
 
@@ -24,7 +24,7 @@ _SHORTER, _LONGER = 2.5, 3.0
 _MOST, _FEW = 2000, 100
 
 
-def check_quantum_width(frames: Sequence[Frame]) -> Iterable[Finding]:
+def check_quantum_width(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     """Shortest and longest bonds of hydrogen, in widths of their zero-point motion."""
     found, reached = [], True
     for z, lengths in sorted(_bonds(frames).items()):
@@ -52,7 +52,7 @@ def check_quantum_width(frames: Sequence[Frame]) -> Iterable[Finding]:
         yield Finding("ok" if reached else "note", "quantum width", what)
 
 
-def _bonds(frames: Sequence[Frame]) -> dict[int, FloatArray]:
+def _bonds(frames: Sequence[LabeledFrame]) -> dict[int, FloatArray]:
     """Distance of every hydrogen to its nearest heavier neighbour, by that one's element."""
     lengths: dict[int, list[FloatArray]] = {}
     for frame in frames[:: max(len(frames) // _MOST, 1)]:

@@ -21,7 +21,7 @@ from painn_ase.training.check_units import check_absolute_units
 from painn_ase.training.check_width import check_quantum_width
 from painn_ase.training.consistency import fit_energy_forces
 from painn_ase.training.findings import Finding
-from painn_ase.training.frames import LABELS, Frame
+from painn_ase.training.frames import LABELS, LabeledFrame
 from painn_ase.units import (
     coulomb_constant,
     e_bohr_to_e_angstrom,
@@ -89,7 +89,7 @@ _UNITS = {
 }
 
 
-def label_table(frames: Sequence[Frame]) -> list[LabelRow]:
+def label_table(frames: Sequence[LabeledFrame]) -> list[LabelRow]:
     """Count, range and RMS of every label there is."""
     rows = []
     for name in LABELS:
@@ -103,7 +103,7 @@ def label_table(frames: Sequence[Frame]) -> list[LabelRow]:
     return rows
 
 
-def check_frames(frames: Sequence[Frame]) -> list[Finding]:
+def check_frames(frames: Sequence[LabeledFrame]) -> list[Finding]:
     """All findings about `frames`.
 
     Raises
@@ -130,7 +130,7 @@ def check_frames(frames: Sequence[Frame]) -> list[Finding]:
     return [finding for check in checks for finding in check(frames)]
 
 
-def _missing_labels(frames: Sequence[Frame]) -> Iterable[Finding]:
+def _missing_labels(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     for name in LABELS:
         n = sum(getattr(f, name) is not None for f in frames)
         if 0 < n < len(frames):
@@ -143,7 +143,7 @@ def _missing_labels(frames: Sequence[Frame]) -> Iterable[Finding]:
         yield Finding("warning", "missing labels", "no frame has any label; name them with --key")
 
 
-def _elements(frames: Sequence[Frame]) -> Iterable[Finding]:
+def _elements(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     counts: dict[int, int] = {}
     for frame in frames:
         for z in set(frame.numbers.tolist()):
@@ -158,8 +158,8 @@ def _elements(frames: Sequence[Frame]) -> Iterable[Finding]:
             )
 
 
-def _duplicates(frames: Sequence[Frame]) -> Iterable[Finding]:
-    seen: dict[bytes, Frame] = {}
+def _duplicates(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
+    seen: dict[bytes, LabeledFrame] = {}
     repeats = contradictions = 0
     for frame in frames:
         where = (frame.positions, frame.cell * frame.pbc[:, None])
@@ -184,7 +184,7 @@ def _duplicates(frames: Sequence[Frame]) -> Iterable[Finding]:
         )
 
 
-def _energy_against_forces(frames: Sequence[Frame]) -> Iterable[Finding]:
+def _energy_against_forces(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     check = "energy against forces"
     fit = fit_energy_forces(frames)
     if fit is None:
@@ -222,7 +222,7 @@ def _ratio_name(slope: float) -> str:
     return f", as for {name} (factor {ratio:.4g})" if abs(ratio / slope - 1) < 0.1 else ""
 
 
-def _net_forces(frames: Sequence[Frame]) -> Iterable[Finding]:
+def _net_forces(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     forced = [f for f in frames if f.forces is not None and f.n_atoms > 1]
     if not forced:
         return
@@ -249,7 +249,7 @@ def _net_forces(frames: Sequence[Frame]) -> Iterable[Finding]:
             yield Finding("ok" if worst < 10 * _NET_FORCE * size else "note", what, message)
 
 
-def _polarizabilities(frames: Sequence[Frame]) -> Iterable[Finding]:
+def _polarizabilities(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     alphas = [f.polarizability for f in frames if f.polarizability is not None]
     if not alphas:
         return
@@ -280,7 +280,7 @@ def _polarizabilities(frames: Sequence[Frame]) -> Iterable[Finding]:
         yield Finding("ok", "polarizability", what)
 
 
-def _outliers(frames: Sequence[Frame]) -> Iterable[Finding]:
+def _outliers(frames: Sequence[LabeledFrame]) -> Iterable[Finding]:
     energies: dict[bytes, list[tuple[int, float]]] = {}
     largest = []
     for n, frame in enumerate(frames):

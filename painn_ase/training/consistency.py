@@ -11,7 +11,7 @@ import numpy as np
 from ase.data import atomic_masses
 from scipy.spatial import cKDTree
 
-from painn_ase.training.frames import FloatArray, Frame
+from painn_ase.training.frames import FloatArray, LabeledFrame
 from painn_ase.units import sqrt_ev_per_angstrom2_amu_to_invcm
 
 __all__ = ["EnergyForceFit", "fit_energy_forces", "vibrational_frequency"]
@@ -45,14 +45,14 @@ class EnergyForceFit:
         return abs(self.slope) * math.sqrt(max(unexplained, 0.0) / self.n_pairs)
 
 
-def fit_energy_forces(frames: Sequence[Frame]) -> EnergyForceFit | None:
+def fit_energy_forces(frames: Sequence[LabeledFrame]) -> EnergyForceFit | None:
     """Slope and correlation of ΔE against −½(F₁+F₂)·Δr; None without enough close pairs.
 
     Each frame is compared with its successor and with its nearest frame of the same atoms, after
     the second has been turned onto the first: molecules that tumble are compared in their shape.
     The closest quarter of the pairs counts, because the trapezoid is exact to second order only.
     """
-    groups: dict[bytes, list[Frame]] = {}
+    groups: dict[bytes, list[LabeledFrame]] = {}
     for frame in frames:
         if frame.energy is not None and frame.forces is not None:
             groups.setdefault(frame.numbers.tobytes(), []).append(frame)
@@ -72,13 +72,13 @@ def fit_energy_forces(frames: Sequence[Frame]) -> EnergyForceFit | None:
     return EnergyForceFit(slope, correlation, len(closest))
 
 
-def vibrational_frequency(frames: Sequence[Frame]) -> float | None:
+def vibrational_frequency(frames: Sequence[LabeledFrame]) -> float | None:
     """Root mean square frequency in cm⁻¹ that forces and masses imply; None without close pairs.
 
     For frames of harmonic motion in equilibrium Σ|ΔF|²/m over −ΣΔF·Δr is the mean of ω² over all
     modes; for any displacement it lies within the range of the ω².
     """
-    groups: dict[bytes, list[Frame]] = {}
+    groups: dict[bytes, list[LabeledFrame]] = {}
     for frame in frames:
         if frame.forces is not None and frame.n_atoms > 1:
             groups.setdefault(frame.numbers.tobytes(), []).append(frame)
@@ -103,7 +103,9 @@ def vibrational_frequency(frames: Sequence[Frame]) -> float | None:
     return math.sqrt(squared) * sqrt_ev_per_angstrom2_amu_to_invcm
 
 
-def _work_and_difference(first: Frame, second: Frame) -> tuple[float, float, float] | None:
+def _work_and_difference(
+    first: LabeledFrame, second: LabeledFrame
+) -> tuple[float, float, float] | None:
     """RMS step in Å, work along it and energy difference in eV; None if not comparable."""
     aligned = _aligned(first, second)
     if aligned is None or first.forces is None or first.energy is None or second.energy is None:
@@ -115,7 +117,7 @@ def _work_and_difference(first: Frame, second: Frame) -> tuple[float, float, flo
     return size, work, second.energy - first.energy
 
 
-def _candidate_pairs(group: Sequence[Frame]) -> Iterator[tuple[Frame, Frame]]:
+def _candidate_pairs(group: Sequence[LabeledFrame]) -> Iterator[tuple[LabeledFrame, LabeledFrame]]:
     """Successive frames, and each frame with the one of most similar interatomic distances."""
     chosen = list(group[:_MOST_COMPARED])
     if chosen[0].n_atoms < 2:
@@ -130,7 +132,7 @@ def _candidate_pairs(group: Sequence[Frame]) -> Iterator[tuple[Frame, Frame]]:
         yield chosen[n], chosen[neighbour]
 
 
-def _aligned(first: Frame, second: Frame) -> tuple[FloatArray, FloatArray] | None:
+def _aligned(first: LabeledFrame, second: LabeledFrame) -> tuple[FloatArray, FloatArray] | None:
     """Positions and forces of `second` as seen in the orientation of `first`."""
     if second.forces is None:
         return None

@@ -11,7 +11,7 @@ from ase.formula import Formula
 from numpy.typing import NDArray
 
 from painn_ase.graph import neighbor_pairs
-from painn_ase.training.frames import FloatArray, Frame
+from painn_ase.training.frames import FloatArray, LabeledFrame
 
 __all__ = ["formulas", "pair_distances", "smallest_distances"]
 
@@ -19,7 +19,7 @@ __all__ = ["formulas", "pair_distances", "smallest_distances"]
 _MANY = 50
 
 
-def formulas(frames: Sequence[Frame]) -> list[str]:
+def formulas(frames: Sequence[LabeledFrame]) -> list[str]:
     """Formulas of the training frames in Hill's order, the most frequent first; 50 at most."""
     counts: dict[str, int] = {}
     for numbers, n in Counter(tuple(np.sort(f.numbers).tolist()) for f in frames).items():
@@ -29,7 +29,7 @@ def formulas(frames: Sequence[Frame]) -> list[str]:
 
 
 def pair_distances(
-    frame: Frame, cutoff: float
+    frame: LabeledFrame, cutoff: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
     """Both atoms of every pair within `cutoff` (Å), images included, and their distances, Å."""
     pairs = neighbor_pairs(frame.positions, frame.cell, frame.pbc, cutoff)
@@ -38,12 +38,12 @@ def pair_distances(
     return i, j, np.sqrt(np.einsum("ea,ea->e", vectors, vectors))
 
 
-def smallest_distances(frames: Sequence[Frame], cutoff: float) -> dict[str, float]:
+def smallest_distances(frames: Sequence[LabeledFrame], cutoff: float) -> dict[str, float]:
     """Smallest distance (Å) of each pair of elements, by symbols: ``{"H-C": 0.98, …}``.
 
     Parameters
     ----------
-    frames : sequence of Frame
+    frames : sequence of LabeledFrame
         The training part.
     cutoff : float
         Å; pairs that never come closer than this have no entry.

@@ -14,7 +14,7 @@ from painn_ase.errors import DataError
 from painn_ase.potential.potential import AtomisticPotential
 from painn_ase.replacing import write_text
 from painn_ase.training.batches import FrameTensors
-from painn_ase.training.frames import LABELS, FloatArray, Frame
+from painn_ase.training.frames import LABELS, FloatArray, LabeledFrame
 from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3
 
 __all__ = ["Comparison", "Errors", "compare", "errors_by_group", "errors_of", "write_errors"]
@@ -84,7 +84,7 @@ class Comparison:
 
 def compare(
     potential: AtomisticPotential,
-    frames: Sequence[Frame],
+    frames: Sequence[LabeledFrame],
     labels: Sequence[str] | None = None,
     batch_size: int = 50,
 ) -> dict[str, Comparison]:
@@ -93,7 +93,7 @@ def compare(
     Parameters
     ----------
     potential : AtomisticPotential
-    frames : sequence of Frame
+    frames : sequence of LabeledFrame
     labels : sequence of str, optional
         Those the model can give and some frame has, if not given.
     batch_size : int
@@ -144,19 +144,19 @@ def errors_of(comparisons: dict[str, Comparison]) -> dict[str, Errors]:
 
 
 def errors_by_group(
-    potential: AtomisticPotential, frames: Sequence[Frame], labels: Sequence[str]
+    potential: AtomisticPotential, frames: Sequence[LabeledFrame], labels: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Mean absolute errors of each molecule or set, and its ``n_frames``; the worst forces first.
 
     Parameters
     ----------
     potential : AtomisticPotential
-    frames : sequence of Frame
+    frames : sequence of LabeledFrame
         Their ``group`` says where they belong.
     labels : sequence of str
         To compare.
     """
-    members: dict[str, list[Frame]] = {}
+    members: dict[str, list[LabeledFrame]] = {}
     for frame in frames:
         members.setdefault(frame.group, []).append(frame)
     found = {}

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
-from painn_ase.training.frames import FloatArray, Frame
+from painn_ase.training.frames import FloatArray, LabeledFrame
 
 __all__ = ["Finding", "center_of_mass", "formula", "molecules"]
 
@@ -32,16 +32,16 @@ class Finding:
     message: str
 
 
-def molecules(frames: Sequence[Frame], label: str) -> dict[bytes, list[Frame]]:
+def molecules(frames: Sequence[LabeledFrame], label: str) -> dict[bytes, list[LabeledFrame]]:
     """Isolated molecules that have `label`, by their atoms in order."""
-    groups: dict[bytes, list[Frame]] = {}
+    groups: dict[bytes, list[LabeledFrame]] = {}
     for frame in frames:
         if not frame.pbc.any() and getattr(frame, label) is not None:
             groups.setdefault(frame.numbers.tobytes(), []).append(frame)
     return groups
 
 
-def center_of_mass(frame: Frame) -> FloatArray:
+def center_of_mass(frame: LabeledFrame) -> FloatArray:
     """Of the standard masses, Å (3,)."""
     masses = atomic_masses[frame.numbers]
     center: FloatArray = masses @ frame.positions / masses.sum()

@@ -1,6 +1,7 @@
 """Labelled structures: what a reader hands over and what everything else in training reads.
 
-A :class:`Frame` is in the package's units and knows which labels it has; nothing here opens files.
+A :class:`LabeledFrame` is in the package's units and knows which labels it has; nothing here
+opens files.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from painn_ase.errors import DataError
 
 __all__ = [
     "LABELS",
-    "Frame",
+    "LabeledFrame",
     "counts_of_elements",
     "frames_hash",
     "label_counts",
@@ -40,7 +41,7 @@ _LATER = ("dipole_magnitude",)
 
 
 @dataclass(frozen=True)
-class Frame:
+class LabeledFrame:
     """One structure with the labels it has; None for those it has not.
 
     Attributes
@@ -117,17 +118,17 @@ def label_shape(name: str, n_atoms: int) -> tuple[int, ...]:
     return shapes[name]
 
 
-def label_counts(frames: Sequence[Frame]) -> dict[str, int]:
+def label_counts(frames: Sequence[LabeledFrame]) -> dict[str, int]:
     """How many frames carry each label."""
     return {name: sum(getattr(f, name) is not None for f in frames) for name in LABELS}
 
 
-def counts_of_elements(frames: Sequence[Frame], elements: Sequence[int]) -> FloatArray:
+def counts_of_elements(frames: Sequence[LabeledFrame], elements: Sequence[int]) -> FloatArray:
     """Number of atoms of each element in each frame (n_frames, n_elements)."""
     return np.array([[np.sum(f.numbers == z) for z in elements] for f in frames], dtype=np.float64)
 
 
-def frames_hash(frames: Sequence[Frame]) -> str:
+def frames_hash(frames: Sequence[LabeledFrame]) -> str:
     """SHA-256 of everything a model could learn from `frames`, whatever file it came from.
 
     Raises

@@ -15,7 +15,7 @@ from painn_ase.errors import DataError
 from painn_ase.potential.potential import AtomisticPotential
 from painn_ase.spec import ModelSpec
 from painn_ase.training.evaluation import compare
-from painn_ase.training.frames import FloatArray, Frame, counts_of_elements
+from painn_ase.training.frames import FloatArray, LabeledFrame, counts_of_elements
 
 __all__ = ["at_level_of"]
 
@@ -25,14 +25,16 @@ _ASKED = 200
 _ANOTHER_LEVEL = 0.3
 
 
-def at_level_of(start: AtomisticPotential, frames: Sequence[Frame], refit: bool) -> ModelSpec:
+def at_level_of(
+    start: AtomisticPotential, frames: Sequence[LabeledFrame], refit: bool
+) -> ModelSpec:
     """The header of `start`, its reference energies at the level of the labels.
 
     Parameters
     ----------
     start : AtomisticPotential
         The model that training goes on from.
-    frames : sequence of Frame
+    frames : sequence of LabeledFrame
         The training part.
     refit : bool
         Move the reference energies of the elements by least squares to the labels' energies.

@@ -23,7 +23,7 @@ from ase.io import iread
 from painn_ase.errors import DataError
 from painn_ase.graph.charge import CHARGE_KEYS
 from painn_ase.training.file_spec import ORDERS, KeysSpec, UnitsSpec
-from painn_ase.training.frames import LABELS, FloatArray, Frame
+from painn_ase.training.frames import LABELS, FloatArray, LabeledFrame
 from painn_ase.training.label_collections import is_deepmd_folder, read_collection
 from painn_ase.trajectory.frames import check_atom_counts
 
@@ -62,7 +62,7 @@ class FrameFile:
 
     Attributes
     ----------
-    frames : list of Frame
+    frames : list of LabeledFrame
     keys : dict
         Label → the key it was found under.
     unread : tuple of str
@@ -77,7 +77,7 @@ class FrameFile:
         The key the stress was made from, where that is a virial.
     """
 
-    frames: list[Frame]
+    frames: list[LabeledFrame]
     keys: dict[str, str]
     unread: tuple[str, ...]
     units: UnitsSpec
@@ -91,7 +91,7 @@ def read_frames(
     keys: KeysSpec | None = None,
     units: UnitsSpec | None = None,
     labels: Sequence[str] = LABELS,
-) -> list[Frame]:
+) -> list[LabeledFrame]:
     """Labelled frames of a file, in the package's units.
 
     Parameters
@@ -352,7 +352,7 @@ def _check_named_keys(path: Path, keys: KeysSpec, records: Sequence[_Record]) ->
 
 def _frame(
     source: str, record: _Record, keys: KeysSpec, units: UnitsSpec, labels: Sequence[str]
-) -> tuple[Frame, bool]:
+) -> tuple[LabeledFrame, bool]:
     """`record` with its labels converted and checked, and whether its stress was left out."""
     atoms, from_npz = record.atoms, ".npz" in source
     if len(atoms) == 0:
@@ -378,7 +378,7 @@ def _frame(
         found["stress"] = -virial * units.factor("virial") / abs(float(np.linalg.det(cell)))
     # The stress of a molecule or a slab in its vacuum belongs to no volume.
     left_out = "stress" in found and not periodic
-    frame = Frame(
+    frame = LabeledFrame(
         numbers=np.asarray(atoms.numbers, dtype=np.int64),
         positions=positions,
         cell=cell,

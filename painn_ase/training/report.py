@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from painn_ase.training.evaluation import Comparison
-from painn_ase.training.frames import Frame
+from painn_ase.training.frames import LabeledFrame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +96,7 @@ def plot_learning_curve(ax: Axes, curve: dict[str, list[float]]) -> Axes:
     return ax
 
 
-def plot_labels(frames: Sequence[Frame], path: Path) -> None:
+def plot_labels(frames: Sequence[LabeledFrame], path: Path) -> None:
     """Write histograms of every label as one PNG."""
     from matplotlib.figure import Figure
 

@@ -13,13 +13,13 @@ from painn_ase.potential.potential import AtomisticPotential
 from painn_ase.training.config import DataSpec, MoreData, TrainConfig
 from painn_ase.training.data_report import DataReport, inspect_file
 from painn_ase.training.evaluation import compare, errors_of, write_errors
-from painn_ase.training.frames import LABELS, Frame, frames_hash
+from painn_ase.training.frames import LABELS, LabeledFrame, frames_hash
 from painn_ase.training.report import plot_report
 from painn_ase.training.single_run import TrainingRun
 from painn_ase.training.splits import build_split
 from painn_ase.training.starting import start_paths
 
-__all__ = ["evaluate", "train"]
+__all__ = ["report_errors", "train"]
 
 
 def train(
@@ -61,7 +61,7 @@ def train(
         Without the extra ``train``.
     """
     _require_lightning()
-    frames: list[Frame] = []
+    frames: list[LabeledFrame] = []
     for report, weight in _inspect(config):
         if tell is not None and os.environ.get("LOCAL_RANK", "0") == "0":
             tell(report)
@@ -99,8 +99,8 @@ def _refusal(report: DataReport) -> str:
     )
 
 
-def evaluate(
-    model: str | Path | AtomisticPotential, frames: Sequence[Frame], folder: str | Path
+def report_errors(
+    model: str | Path | AtomisticPotential, frames: Sequence[LabeledFrame], folder: str | Path
 ) -> Path:
     """Errors of a model on labelled frames as ``errors.json``, with parity plots beside it.
 

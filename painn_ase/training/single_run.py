@@ -28,7 +28,7 @@ from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import TrainConfig
 from painn_ase.training.distances import formulas, smallest_distances
 from painn_ase.training.evaluation import Errors, compare, errors_by_group, errors_of, write_errors
-from painn_ase.training.frames import Frame, frames_hash
+from painn_ase.training.frames import LabeledFrame, frames_hash
 from painn_ase.training.frequencies import frequency_errors, load_references
 from painn_ase.training.levels import at_level_of
 from painn_ase.training.loss import WeightedLoss
@@ -58,7 +58,7 @@ class TrainingRun:
     """The pieces of one run, in the order they are made."""
 
     def __init__(
-        self, config: TrainConfig, frames: Sequence[Frame], split: Split, folder: Path
+        self, config: TrainConfig, frames: Sequence[LabeledFrame], split: Split, folder: Path
     ) -> None:
         self.start = None if config.start is None else load_start(config.start)
         if self.start is not None:
@@ -442,7 +442,7 @@ def _short(errors: dict[str, Errors]) -> dict[str, Any]:
     return {name: {"unit": e.unit, "mae": e.mae, "rmse": e.rmse} for name, e in errors.items()}
 
 
-def _check_elements(parts: dict[str, list[Frame]], kept: Sequence[int]) -> None:
+def _check_elements(parts: dict[str, list[LabeledFrame]], kept: Sequence[int]) -> None:
     """Refuse elements that other parts have and neither training nor the model it goes on from."""
     known = {int(z) for f in parts["train"] for z in f.numbers} | set(kept)
     for part in [name for name in parts if name != "train"]:

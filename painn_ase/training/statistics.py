@@ -18,7 +18,7 @@ from painn_ase.spec import (
     PolarizabilitySpec,
 )
 from painn_ase.training.config import TrainConfig
-from painn_ase.training.frames import LABELS, FloatArray, Frame, counts_of_elements
+from painn_ase.training.frames import LABELS, FloatArray, LabeledFrame, counts_of_elements
 
 __all__ = ["Statistics", "build_model_spec", "compute_statistics", "trained_labels"]
 
@@ -48,7 +48,7 @@ class Statistics:
     spread: dict[str, float]
 
 
-def trained_labels(frames: Sequence[Frame], config: TrainConfig) -> tuple[str, ...]:
+def trained_labels(frames: Sequence[LabeledFrame], config: TrainConfig) -> tuple[str, ...]:
     """Labels that some frame has and the loss gives weight to.
 
     Raises
@@ -72,7 +72,7 @@ def trained_labels(frames: Sequence[Frame], config: TrainConfig) -> tuple[str, .
 
 
 def compute_statistics(
-    frames: Sequence[Frame],
+    frames: Sequence[LabeledFrame],
     reference_energies: Mapping[str, float] | None = None,
     kept: ModelSpec | None = None,
 ) -> Statistics:
@@ -80,7 +80,7 @@ def compute_statistics(
 
     Parameters
     ----------
-    frames : sequence of Frame
+    frames : sequence of LabeledFrame
         The training part.
     reference_energies : mapping, optional
         Symbol → eV, for every element.
@@ -106,7 +106,10 @@ def compute_statistics(
 
 
 def build_model_spec(
-    frames: Sequence[Frame], labels: Sequence[str], statistics: Statistics, config: TrainConfig
+    frames: Sequence[LabeledFrame],
+    labels: Sequence[str],
+    statistics: Statistics,
+    config: TrainConfig,
 ) -> ModelSpec:
     """Spec of the model to train: heads for `labels`, offsets and scales from `statistics`."""
     periodic = any(bool(f.pbc.any()) for f in frames)
@@ -185,7 +188,7 @@ def _fitted(
 
 
 def _energy_offsets(
-    frames: Sequence[Frame],
+    frames: Sequence[LabeledFrame],
     elements: tuple[int, ...],
     given: Mapping[str, float],
     known: Mapping[int, float],
@@ -232,7 +235,7 @@ def _given_references(given: Mapping[str, float]) -> dict[int, float]:
 
 
 def _polarizability_offsets(
-    frames: Sequence[Frame], elements: tuple[int, ...], known: Mapping[int, float]
+    frames: Sequence[LabeledFrame], elements: tuple[int, ...], known: Mapping[int, float]
 ) -> tuple[tuple[float, ...], float]:
     """Mean polarizability shared among the elements, and the spread about it."""
     labelled = [f for f in frames if f.polarizability is not None]

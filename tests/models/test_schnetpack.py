@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from painn_ase.errors import ModelFileError, PaiNNWarning, SpecError
 from painn_ase.graph import from_ase
-from painn_ase.heads import Frame
+from painn_ase.heads import Placement
 from painn_ase.models.file import load_model, save_model
 from painn_ase.models.schnetpack import SchNetPackUnits, build_potential, load_schnetpack
 from painn_ase.models.schnetpack.record import EnergyOutput, SchNetPackModel, TensorOutput
@@ -115,7 +115,7 @@ def test_heads_on_a_liquid_are_those_of_schnetpack(
     edges = graph.positions[graph.idx_j] - graph.positions[graph.idx_i] + cell_shifts
     rows = torch.tensor([HCO.index(int(z)) for z in graph.numbers])
     features = potential.representation(rows, edges, graph.idx_i, graph.idx_j)
-    frame = Frame(
+    placement = Placement(
         rows,
         graph.system_idx,
         1,
@@ -124,10 +124,10 @@ def test_heads_on_a_liquid_are_those_of_schnetpack(
         potential.masses_by_element(rows),
         torch.zeros(1, dtype=torch.float64),
     )
-    dipole, charges = potential.heads["dipole"](features, frame)
+    dipole, charges = potential.heads["dipole"](features, placement)
     assert_same(dipole, values["water64:dipole_moment"])
     assert_same(charges, values["water64:partial_charges"])
-    polarizability = potential.heads["polarizability"](features, frame)
+    polarizability = potential.heads["polarizability"](features, placement)
     assert_same(polarizability, values["water64:polarizability"])
 
 

@@ -17,7 +17,7 @@ from painn_ase.md.guard import PROVENANCE_KEY, ExtrapolationGuard, smallest_trai
 from painn_ase.md.observers import Frame
 from painn_ase.testing import random_potential
 from painn_ase.training.distances import smallest_distances
-from painn_ase.training.frames import Frame as TrainingFrame
+from painn_ase.training.frames import LabeledFrame
 
 TABLE = {"H-O": 0.90, "H-H": 1.40}
 
@@ -104,8 +104,7 @@ def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
 def test_the_table_of_a_training_set_holds_its_smallest_distances() -> None:
     structures = [molecule("H2O"), squeezed(0.1), molecule("CH4")]
     frames = [
-        TrainingFrame(a.numbers, a.positions, a.cell.array, a.pbc, source="test")
-        for a in structures
+        LabeledFrame(a.numbers, a.positions, a.cell.array, a.pbc, source="test") for a in structures
     ]
     table = smallest_distances(frames, 5.0)
     expected = {}

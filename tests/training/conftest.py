@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_runs import make_springs, write_frames
 
-from painn_ase.training import Frame, UnitsSpec, read_frames
+from painn_ase.training import LabeledFrame, UnitsSpec, read_frames
 
 WATER = Path(__file__).parents[2] / "model_recipes" / "data" / "water.extxyz"
 
@@ -19,13 +19,13 @@ def water_path() -> Path:
 
 
 @pytest.fixture(scope="session")
-def water_frames() -> list[Frame]:
+def water_frames() -> list[LabeledFrame]:
     """2,000 frames of one water molecule with every label."""
     return read_frames(WATER, units=UnitsSpec(polarizability="Angstrom^3"))
 
 
 @pytest.fixture
-def spring_frames() -> list[Frame]:
+def spring_frames() -> list[LabeledFrame]:
     """Diatomics on a harmonic spring with fixed charges: all labels in closed form."""
     return make_springs(60, np.random.default_rng(3))
 

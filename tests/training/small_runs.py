@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from painn_ase.training import Frame, TrainConfig
+from painn_ase.training import LabeledFrame, TrainConfig
 from painn_ase.training.config import (
     DataSpec,
     OptimizerSpec,
@@ -23,7 +23,7 @@ QUIET = RuntimeSpec(accelerator="cpu", threads=1, compile="never", progress=Fals
 SMALL = network_to_train(n_features=16, n_interactions=2, n_rbf=8, cutoff=4.0)
 
 
-def make_springs(n: int, rng: np.random.Generator) -> list[Frame]:
+def make_springs(n: int, rng: np.random.Generator) -> list[LabeledFrame]:
     """E = ½k(d−d0)², charges ±0.3 e: frames whose labels obey physics exactly."""
     frames = []
     for _ in range(n):
@@ -34,7 +34,7 @@ def make_springs(n: int, rng: np.random.Generator) -> list[Frame]:
         pull = 20.0 * (d - 1.0) * axis
         alpha = 0.08 * np.eye(3) + 0.02 * d * np.outer(axis, axis)
         frames.append(
-            Frame(
+            LabeledFrame(
                 numbers=np.array([17, 1]),
                 positions=positions,
                 cell=np.zeros((3, 3)),
@@ -48,14 +48,14 @@ def make_springs(n: int, rng: np.random.Generator) -> list[Frame]:
     return frames
 
 
-def random_frames(sizes: list[int], seed: int) -> list[Frame]:
+def random_frames(sizes: list[int], seed: int) -> list[LabeledFrame]:
     """Atoms of H, C and O near a grid, with random labels; one frame per size."""
     rng = np.random.default_rng(seed)
     frames = []
     for n in sizes:
         grid = np.array(np.meshgrid(*[range(3)] * 3)).reshape(3, -1).T[:n] * 1.3
         frames.append(
-            Frame(
+            LabeledFrame(
                 numbers=rng.choice([1, 6, 8], size=n),
                 positions=grid + 0.1 * rng.normal(size=(n, 3)),
                 cell=np.zeros((3, 3)),
@@ -69,7 +69,7 @@ def random_frames(sizes: list[int], seed: int) -> list[Frame]:
     return frames
 
 
-def write_frames(path: Path, frames: list[Frame]) -> Path:
+def write_frames(path: Path, frames: list[LabeledFrame]) -> Path:
     images = []
     for frame in frames:
         atoms = Atoms(frame.numbers, frame.positions)

@@ -11,7 +11,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 from painn_ase.errors import DataError
-from painn_ase.training import Frame, check_frames, label_table, read_frames
+from painn_ase.training import LabeledFrame, check_frames, label_table, read_frames
 from painn_ase.training.check_dipoles import _predicted, check_dipoles
 from painn_ase.training.check_units import ATOMIC_ENERGIES
 from painn_ase.training.check_width import check_quantum_width
@@ -30,16 +30,16 @@ from painn_ase.units import (
 ETHANOL = Path(__file__).parents[2] / "model_recipes" / "data" / "ethanol.extxyz"
 
 
-def warnings_of(frames: list[Frame]) -> dict[str, str]:
+def warnings_of(frames: list[LabeledFrame]) -> dict[str, str]:
     return {f.check: f.message for f in check_frames(frames) if f.level == "warning"}
 
 
-def scaled(frames: list[Frame], **factors: float) -> list[Frame]:
+def scaled(frames: list[LabeledFrame], **factors: float) -> list[LabeledFrame]:
     return [replace(f, **{k: getattr(f, k) * v for k, v in factors.items()}) for f in frames]
 
 
 def test_consistent_labels_raise_no_warning(
-    spring_frames: list[Frame], water_frames: list[Frame]
+    spring_frames: list[LabeledFrame], water_frames: list[LabeledFrame]
 ) -> None:
     assert warnings_of(spring_frames) == {}
     fit = fit_energy_forces(water_frames)
@@ -59,7 +59,7 @@ def test_consistent_labels_raise_no_warning(
     ],
 )
 def test_mixed_units_and_signs_are_flagged(
-    water_frames: list[Frame], factors: dict[str, float], cause: str
+    water_frames: list[LabeledFrame], factors: dict[str, float], cause: str
 ) -> None:
     found = warnings_of(scaled(water_frames[:400], **factors))
     assert cause in found["energy against forces"]
@@ -85,7 +85,7 @@ def test_few_frames_far_apart_raise_no_false_alarm_and_still_show_a_wrong_unit()
     ],
 )
 def test_energies_and_forces_in_one_wrong_unit_are_flagged(
-    data: str, factor: float, named: str, water_frames: list[Frame]
+    data: str, factor: float, named: str, water_frames: list[LabeledFrame]
 ) -> None:
     """They are consistent with each other; water's are relative, so that only the forces tell."""
     ethanol = read_frames(ETHANOL, labels=("energy", "forces"))[:200] if data == "ethanol" else []
@@ -116,7 +116,7 @@ def test_the_table_of_atomic_energies_is_smooth_in_the_atomic_number() -> None:
 )
 @pytest.mark.parametrize("data", ["ethanol", "water"])
 def test_dipoles_of_another_unit_or_sign_are_flagged(
-    data: str, factor: float, named: str, water_frames: list[Frame]
+    data: str, factor: float, named: str, water_frames: list[LabeledFrame]
 ) -> None:
     ethanol = read_frames(ETHANOL, labels=("dipole",))[:200] if data == "ethanol" else []
     frames = ethanol or water_frames[:200]
@@ -134,7 +134,7 @@ def test_displaced_atoms_are_no_shift_of_the_molecule() -> None:
         bonds = positions[1:] - positions[0]
         charges = 0.33 + 0.2 * (np.linalg.norm(bonds, axis=1) - 0.97)
         frames.append(
-            Frame(
+            LabeledFrame(
                 numbers=at_rest.numbers.astype(np.int64),
                 positions=positions,
                 cell=np.zeros((3, 3)),
@@ -147,13 +147,13 @@ def test_displaced_atoms_are_no_shift_of_the_molecule() -> None:
     assert "dipole under shift" in warnings_of(ions)
 
 
-def test_dipoles_of_cells_are_said_to_be_unchecked(spring_frames: list[Frame]) -> None:
+def test_dipoles_of_cells_are_said_to_be_unchecked(spring_frames: list[LabeledFrame]) -> None:
     boxed = [replace(f, cell=12.0 * np.eye(3), pbc=np.ones(3, dtype=bool)) for f in spring_frames]
     notes = [f.message for f in check_frames(boxed) if f.check == "dipole"]
     assert "not checked" in notes[0]
 
 
-def copper(n: int, strain: float, rattle: float) -> list[Frame]:
+def copper(n: int, strain: float, rattle: float) -> list[LabeledFrame]:
     """Crystals under random strains (rotations too) with random displacements, by EMT."""
     rng = np.random.default_rng(1)
     frames = []
@@ -165,7 +165,7 @@ def copper(n: int, strain: float, rattle: float) -> list[Frame]:
         atoms.positions += rattle * rng.normal(size=atoms.positions.shape)
         atoms.calc = EMT()
         frames.append(
-            Frame(
+            LabeledFrame(
                 numbers=atoms.numbers.astype(np.int64),
                 positions=atoms.positions,
                 cell=atoms.cell.array,
@@ -179,7 +179,7 @@ def copper(n: int, strain: float, rattle: float) -> list[Frame]:
 
 
 @pytest.fixture(scope="module", params=["strained", "fixed cell"])
-def crystals(request: pytest.FixtureRequest) -> list[Frame]:
+def crystals(request: pytest.FixtureRequest) -> list[LabeledFrame]:
     """Cells that are strained, and one cell with moving atoms: each has a relation of its own."""
     return copper(24, 0.005, 0.01) if request.param == "strained" else copper(24, 0.0, 0.1)
 
@@ -196,7 +196,7 @@ def crystals(request: pytest.FixtureRequest) -> list[Frame]:
     ],
 )
 def test_stress_of_another_sign_or_unit_is_flagged(
-    crystals: list[Frame], factor: float | str, named: str
+    crystals: list[LabeledFrame], factor: float | str, named: str
 ) -> None:
     assert not [c for c in warnings_of(crystals) if "stress" in c]
     volume = abs(np.linalg.det(crystals[0].cell))
@@ -208,7 +208,9 @@ def test_stress_of_another_sign_or_unit_is_flagged(
 
 
 @pytest.mark.parametrize("order", ["vasp", "lammps", "rows"])
-def test_six_numbers_in_another_order_are_flagged(order: str, water_frames: list[Frame]) -> None:
+def test_six_numbers_in_another_order_are_flagged(
+    order: str, water_frames: list[LabeledFrame]
+) -> None:
     for label, frames in (
         ("stress", copper(40, 0.01, 0.02)),
         ("polarizability", water_frames[:100]),
@@ -228,7 +230,7 @@ def test_six_numbers_in_another_order_are_flagged(order: str, water_frames: list
 def test_one_geometry_in_several_cells_is_no_duplicate() -> None:
     """A curve of energy over volume, with the atom at the origin."""
     frames = [
-        Frame(
+        LabeledFrame(
             numbers=np.array([29]),
             positions=np.zeros((1, 3)),
             cell=a * (np.ones((3, 3)) - np.eye(3)),
@@ -241,24 +243,24 @@ def test_one_geometry_in_several_cells_is_no_duplicate() -> None:
     assert "duplicates" in warnings_of([*frames, replace(frames[0], energy=5.0)])
 
 
-def test_dipoles_in_debye_read_as_e_angstrom_are_flagged(water_frames: list[Frame]) -> None:
+def test_dipoles_in_debye_read_as_e_angstrom_are_flagged(water_frames: list[LabeledFrame]) -> None:
     debye = [replace(f, dipole=3 * f.dipole / debye_to_e_angstrom) for f in water_frames[:100]]
     assert "Debye" in warnings_of(debye)["dipole"]
 
 
-def test_dipoles_of_another_frame_of_axes_are_flagged(water_frames: list[Frame]) -> None:
+def test_dipoles_of_another_frame_of_axes_are_flagged(water_frames: list[LabeledFrame]) -> None:
     turned = [replace(f, dipole=np.roll(f.dipole, 1)) for f in water_frames[:300]]
     assert "dipole" in warnings_of(turned)
 
 
 def test_a_neutral_dipole_that_moves_with_the_origin_is_flagged(
-    spring_frames: list[Frame],
+    spring_frames: list[LabeledFrame],
 ) -> None:
     moved = [replace(f, dipole=f.dipole + f.positions.mean(axis=0)) for f in spring_frames]
     assert "charge of 1" in warnings_of(moved)["dipole under shift"]
 
 
-def test_folded_dipoles_of_a_cell_are_flagged(spring_frames: list[Frame]) -> None:
+def test_folded_dipoles_of_a_cell_are_flagged(spring_frames: list[LabeledFrame]) -> None:
     cell = 12.0 * np.eye(3)
     boxed = [replace(f, cell=cell, pbc=np.ones(3, dtype=bool)) for f in spring_frames]
     assert "dipole folding" not in warnings_of(boxed)
@@ -266,7 +268,7 @@ def test_folded_dipoles_of_a_cell_are_flagged(spring_frames: list[Frame]) -> Non
     assert "dipole folding" in warnings_of(boxed)
 
 
-def test_wrong_polarizabilities_are_flagged(water_frames: list[Frame]) -> None:
+def test_wrong_polarizabilities_are_flagged(water_frames: list[LabeledFrame]) -> None:
     few = water_frames[:50]
     assert (
         "unit"
@@ -281,7 +283,7 @@ def test_wrong_polarizabilities_are_flagged(water_frames: list[Frame]) -> None:
 
 
 def test_net_forces_duplicates_outliers_and_rare_elements_are_flagged(
-    water_frames: list[Frame],
+    water_frames: list[LabeledFrame],
 ) -> None:
     few = water_frames[:200]
     pushed = [replace(f, forces=f.forces + 0.3) for f in few]
@@ -298,7 +300,7 @@ def test_net_forces_duplicates_outliers_and_rare_elements_are_flagged(
     assert "S stands in 1" in warnings_of(odd)["elements"]
 
 
-def test_missing_labels_are_noted(water_frames: list[Frame]) -> None:
+def test_missing_labels_are_noted(water_frames: list[LabeledFrame]) -> None:
     some = [replace(f, dipole=None) if n % 2 else f for n, f in enumerate(water_frames[:40])]
     notes = [f.message for f in check_frames(some) if f.check == "missing labels"]
     assert notes == ["20 of 40 frames have no dipole"]
@@ -308,7 +310,7 @@ def test_missing_labels_are_noted(water_frames: list[Frame]) -> None:
         check_frames([])
 
 
-def _displaced(name: str, charges: list[float], n: int = 30) -> list[Frame]:
+def _displaced(name: str, charges: list[float], n: int = 30) -> list[LabeledFrame]:
     """Frames of a molecule as ASE knows it, moved at random, with dipoles of fixed charges."""
     rng = np.random.default_rng(4)
     atoms = molecule(name)
@@ -319,7 +321,7 @@ def _displaced(name: str, charges: list[float], n: int = 30) -> list[Frame]:
         moved.rotate(rng.uniform(0, 360), rng.normal(size=3))
         positions = moved.positions + 0.03 * rng.normal(size=(len(atoms), 3))
         frames.append(
-            Frame(
+            LabeledFrame(
                 numbers=atoms.numbers.astype(np.int64),
                 positions=positions,
                 cell=np.zeros((3, 3)),
@@ -368,7 +370,7 @@ def test_dipoles_of_hydrocarbons_and_isocyanides_are_no_warning() -> None:
 def test_moments_of_bonds_add_up_to_measured_dipoles(name: str, measured: float) -> None:
     """Debye, from R. D. Nelson, D. R. Lide, A. A. Maryott, NSRDS-NBS 10 (1967)."""
     atoms = molecule(name)
-    frame = Frame(
+    frame = LabeledFrame(
         numbers=atoms.numbers, positions=atoms.positions, cell=np.zeros((3, 3)),
         pbc=np.zeros(3, dtype=bool), charge=0.0, source=name,
     )  # fmt: skip
@@ -388,7 +390,7 @@ def test_energies_of_free_atoms_are_those_of_the_literature() -> None:
 
 
 def test_data_say_whether_they_reach_the_width_of_quantum_nuclei(
-    water_frames: list[Frame],
+    water_frames: list[LabeledFrame],
 ) -> None:
     """Half of bundled water's frames are of quantum width; those of ethanol are classical."""
     (wide,) = check_quantum_width(water_frames)
@@ -409,9 +411,9 @@ def test_data_say_whether_they_reach_the_width_of_quantum_nuclei(
     assert not list(check_quantum_width(water_frames[:20]))
 
 
-def _bond_of(frame: Frame) -> list[float]:
+def _bond_of(frame: LabeledFrame) -> list[float]:
     return np.linalg.norm(frame.positions[1:] - frame.positions[0], axis=1).tolist()
 
 
-def _longest_bond(frame: Frame) -> float:
+def _longest_bond(frame: LabeledFrame) -> float:
     return max(_bond_of(frame))

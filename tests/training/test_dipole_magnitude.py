@@ -20,7 +20,7 @@ from painn_ase.models import load_model
 from painn_ase.potential import AtomisticPotential, Prediction
 from painn_ase.spec import DipoleSpec, HeadsSpec
 from painn_ase.testing import random_potential
-from painn_ase.training import Frame, KeysSpec, UnitsSpec, read_frames, train
+from painn_ase.training import KeysSpec, LabeledFrame, UnitsSpec, read_frames, train
 from painn_ase.training.batches import FrameTensors, Labels
 from painn_ase.training.config import LossSpec
 from painn_ase.training.frames import frames_hash
@@ -32,7 +32,7 @@ from painn_ase.units import debye_to_e_angstrom
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec.*")
 
 
-def lengths(n: int, seed: int) -> list[Frame]:
+def lengths(n: int, seed: int) -> list[LabeledFrame]:
     """Springs of which only the length of the dipole is known."""
     frames = make_springs(n, np.random.default_rng(seed))
     return [
@@ -48,7 +48,7 @@ def lengths(n: int, seed: int) -> list[Frame]:
     ]
 
 
-def write_lengths(path: Path, frames: list[Frame], key: str, unit: float) -> Path:
+def write_lengths(path: Path, frames: list[LabeledFrame], key: str, unit: float) -> Path:
     images = []
     for frame in frames:
         atoms = Atoms(frame.numbers, frame.positions)

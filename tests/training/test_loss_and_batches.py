@@ -15,7 +15,7 @@ from painn_ase.errors import DataError
 from painn_ase.graph.from_ase import from_ase
 from painn_ase.potential import AtomisticPotential, Prediction
 from painn_ase.testing import random_potential
-from painn_ase.training import Frame
+from painn_ase.training import LabeledFrame
 from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import DataSpec, LossSpec, TrainConfig
 from painn_ase.training.frames import LABELS
@@ -40,7 +40,7 @@ def potential(seed: int = 0) -> AtomisticPotential:
     return model.to(torch.float64).requires_grad_(True)
 
 
-def as_atoms(frame: Frame):  # type: ignore[no-untyped-def]
+def as_atoms(frame: LabeledFrame):  # type: ignore[no-untyped-def]
     from ase import Atoms
 
     return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
@@ -65,13 +65,13 @@ def test_a_batch_of_mixed_sizes_says_what_single_structures_say(
         np.testing.assert_array_equal(batch.labels.forces[rows], frames[n].forces)
 
 
-def loss_of(frames: list[Frame], **weights: float) -> WeightedLoss:
+def loss_of(frames: list[LabeledFrame], **weights: float) -> WeightedLoss:
     config = TrainConfig("t", DataSpec("none"), loss=LossSpec(**weights))
     labels = trained_labels(frames, config)
     return WeightedLoss(config.loss, labels, compute_statistics(frames).spread)
 
 
-def bulk_slab_and_atom() -> list[Frame]:
+def bulk_slab_and_atom() -> list[LabeledFrame]:
     """Four crystals with a stress, a slab in a cell that has no third vector, a free atom."""
     rng = np.random.default_rng(5)
     frames = [replace(f, dipole=None, polarizability=None) for f in random_frames([6] * 5, 5)]

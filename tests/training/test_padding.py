@@ -14,7 +14,7 @@ from small_runs import make_springs, random_frames
 from painn_ase.errors import GeometryError
 from painn_ase.potential import AtomisticPotential
 from painn_ase.testing import random_potential
-from painn_ase.training import Frame
+from painn_ase.training import LabeledFrame
 from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import DataSpec, LossSpec, TrainConfig
 from painn_ase.training.loss import WeightedLoss
@@ -25,7 +25,7 @@ from painn_ase.training.step import CompiledStep, EagerStep
 CUTOFF = 4.0
 
 
-def crystals(sizes: list[int], seed: int) -> list[Frame]:
+def crystals(sizes: list[int], seed: int) -> list[LabeledFrame]:
     """Random atoms in cells, with stress."""
     rng = np.random.default_rng(seed)
     return [
@@ -55,7 +55,7 @@ def small_potential(local: bool) -> AtomisticPotential:
     )
 
 
-def eager_step(frames: list[Frame], local: bool) -> EagerStep:
+def eager_step(frames: list[LabeledFrame], local: bool) -> EagerStep:
     config = TrainConfig("t", DataSpec("none"), loss=LossSpec(huber_delta=0.5))
     labels = trained_labels(frames, config)
     loss = WeightedLoss(config.loss, labels, compute_statistics(frames).spread)

@@ -17,7 +17,7 @@ from small_runs import make_springs, write_frames
 
 from painn_ase.errors import DataError
 from painn_ase.training import KeysSpec, UnitsSpec, read_frames
-from painn_ase.training.frames import Frame, frames_hash, label_counts
+from painn_ase.training.frames import LabeledFrame, frames_hash, label_counts
 from painn_ase.training.readers import read_file
 from painn_ase.units import coulomb_constant
 
@@ -57,7 +57,7 @@ def write_npz(path: Path, images: list[Atoms], **more: np.ndarray) -> Path:
     return path
 
 
-def assert_same(frames: list[Frame], images: list[Atoms]) -> None:
+def assert_same(frames: list[LabeledFrame], images: list[Atoms]) -> None:
     assert len(frames) == len(images)
     for frame, atoms in zip(frames, images, strict=True):
         np.testing.assert_allclose(frame.positions, atoms.positions, atol=1e-7)

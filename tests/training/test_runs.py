@@ -28,7 +28,7 @@ from small_runs import (
 
 from painn_ase.errors import DataError, ModelFileError, NonFiniteError
 from painn_ase.models import load_model
-from painn_ase.training import TrainConfig, UnitsSpec, evaluate, train
+from painn_ase.training import TrainConfig, UnitsSpec, report_errors, train
 from painn_ase.training.config import (
     DataSpec,
     LossSpec,
@@ -235,7 +235,7 @@ def test_evaluation_of_a_model_on_frames(springs: Path, tmp_path: Path) -> None:
     from painn_ase.training import read_frames
 
     path = train(small_config(springs, tmp_path / "run", epochs=2))
-    report = evaluate(path, read_frames(springs), tmp_path / "report")
+    report = report_errors(path, read_frames(springs), tmp_path / "report")
     data = json.loads(report.read_text())
     assert data["n_frames"] == 60
     assert set(data["errors"]) == {"energy", "energy_per_atom", "forces", "dipole"}

@@ -22,7 +22,7 @@ from painn_ase.models import load_model, save_model
 from painn_ase.spec import DipoleSpec
 from painn_ase.spectra import harmonic_from_arrays
 from painn_ase.testing import random_potential
-from painn_ase.training import Frame, KeysSpec, UnitsSpec, read_config, read_frames, train
+from painn_ase.training import KeysSpec, LabeledFrame, UnitsSpec, read_config, read_frames, train
 from painn_ase.training.batches import FrameTensors
 from painn_ase.training.config import DataSpec, LossSpec, MoreData, network_to_train
 from painn_ase.training.frequencies import frequency_errors, load_references
@@ -237,7 +237,7 @@ def test_a_weight_multiplies_the_penalties_of_its_frames() -> None:
     labels = ("energy", "forces", "dipole")
     loss = WeightedLoss(LossSpec(), labels, dict.fromkeys(labels, 1.0))
 
-    def terms(frames: list[Frame], size: BatchSize | None = None) -> dict[str, float]:
+    def terms(frames: list[LabeledFrame], size: BatchSize | None = None) -> dict[str, float]:
         batch = FrameTensors(frames, 4.0, labels).batch(range(len(frames)))
         batch = batch if size is None else pad_batch(batch, size)
         prediction = potential(batch.graph, labels)

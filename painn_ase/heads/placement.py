@@ -9,11 +9,11 @@ from torch import Tensor
 
 from painn_ase.nn.scatter import ScatterBackend, gather_rows, scatter_sum
 
-__all__ = ["Frame"]
+__all__ = ["Placement"]
 
 
 @dataclass(frozen=True)
-class Frame:
+class Placement:
     """Where the atoms are and to which structure they belong.
 
     Attributes
