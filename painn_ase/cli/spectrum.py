@@ -173,12 +173,12 @@ def spectrum(
             model, structure = None, source
     if structure is None:
         from painn_ase.cli.from_trajectory import (
-            Wishes,
             check_options,
             numbers_of,
             pairs,
             spectra_of_trajectory,
         )
+        from painn_ase.workflow.recorded import Wishes
 
         check_options(typed, of_structure=False)
         wishes = Wishes(

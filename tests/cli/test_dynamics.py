@@ -18,7 +18,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from typer.testing import CliRunner
 
 from painn_ase.cli import app
-from painn_ase.errors import DataError, TrajectoryError
+from painn_ase.errors import DataError, ModelFileError, TrajectoryError
 from painn_ase.models import bundled_models, save_model
 from painn_ase.spectra import load_spectrum
 from painn_ase.testing import random_potential
@@ -313,8 +313,6 @@ def test_nothing_that_exists_is_overwritten_unasked(model: str, tmp_path: Path) 
         picture: ["plot", csv, "-o", picture],
         tmp_path / "modes" / "modes.json": ["harmonic", model, "H2O", "--fmax", 0.1, "-o",
                                             tmp_path / "modes"],
-        tmp_path / "demo" / "nve.h5": ["demo", "--model", "nothing-of-this-name", "-o",
-                                       tmp_path / "demo"],
     }  # fmt: skip
     for target, words in commands.items():
         target.parent.mkdir(exist_ok=True)
@@ -348,10 +346,12 @@ def test_spectrum_of_a_model_and_a_molecule(tmp_path: Path) -> None:
     assert "other settings (temperature)" in str(result.exception)
 
 
-def test_demo_without_a_trained_model_shows_the_parts_and_says_so(tmp_path: Path) -> None:
-    output = _run("demo", "--out", tmp_path / "demo", "--model", "nothing-of-this-name")
-    assert "random weights" in output
-    assert (tmp_path / "demo" / "drift.png").exists()
+def test_demo_of_a_model_that_is_not_there_says_which_are(tmp_path: Path) -> None:
+    words = ["demo", "--out", str(tmp_path / "demo"), "--model", "nothing-of-this-name"]
+    refused = runner.invoke(app, words).exception
+    assert isinstance(refused, ModelFileError)
+    assert "Bundled: ethanol" in str(refused)
+    assert not (tmp_path / "demo").exists()
 
 
 @needs_water
@@ -362,6 +362,8 @@ def test_demo_with_a_trained_model_keeps_to_its_budget(tmp_path: Path) -> None:
     )
     assert "report.html" in output
     assert time.monotonic() - begun < 120
+    again = runner.invoke(app, ["demo", "--out", str(tmp_path / "d"), "--molecule", "H2O"])
+    assert "--overwrite" in str(again.exception)
 
 
 @pytest.mark.parametrize("command", ["md", "spectrum", "evaluate", "demo"])
