@@ -117,6 +117,9 @@ def anharmonic(
             f"--anharmonic {output / 'anharmonic.json'}",
             err=as_json,
         )
+    else:
+        again = f"painn-ase anharmonic {model} {structure} -o levels"
+        typer.echo(f"next: {again} keeps them for painn-ase report", err=True)
 
 
 def _told(stack: ExitStack) -> Callable[[int, int], None]:

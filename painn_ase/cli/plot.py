@@ -116,7 +116,7 @@ def plot(
             style=style.value,
         )
     save_figure(figure, output, dpi)
-    typer.echo(f"written: {output}")
+    typer.echo(f"written: {output}; next: open it, or painn-ase report FOLDER for a page to zoom")
 
 
 def _refuse_beside_filters(files: Sequence[Path], labels: Sequence[str], *others: object) -> None:

@@ -85,5 +85,5 @@ def thermochemistry(
         lines.append(f"  enthalpy                {enthalpy:12.5f} eV")
         lines.append(f"  Gibbs energy            {gibbs:12.5f} eV")
     in_joules = entropy / (units.J / units.mol)
-    lines.append(f"  entropy                 {1e3 * entropy:12.5f} meV/K = {in_joules:.2f} J/mol/K")
+    lines.append(f"  entropy                 {1e3 * entropy:12.5f} meV/K = {in_joules:.1f} J/mol/K")
     return "\n".join(lines)
