@@ -19,15 +19,14 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from systems import SYSTEMS
+from workers import Worker
 
 HERE = Path(__file__).parent
 #: Steps of one block, by system: about as long as a pair list with a skin lives, less where a
@@ -56,53 +55,6 @@ class Measurement:
     def cpu(self) -> float:
         """Median CPU time of a step, ms."""
         return statistics.median(self.cpu_ms)
-
-
-class Worker:
-    """A contender's process and the line protocol with it."""
-
-    def __init__(self, contender: str, python: str, options: argparse.Namespace) -> None:
-        self.contender = contender
-        self.versions: dict[str, str] = {}
-        read_end, write_end = os.pipe()
-        threads = str(options.threads)
-        self._process = subprocess.Popen(
-            [
-                python,
-                str(HERE / "md_worker.py"),
-                contender,
-                *("--network", options.network),
-                *("--device", options.device, "--dtype", options.dtype),
-                *("--threads", threads, "--answers", str(write_end)),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            pass_fds=(write_end,),
-            env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-        )
-        os.close(write_end)
-        self._answers = os.fdopen(read_end)
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send one request and wait for its answer."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        line = self._answers.readline()
-        if not line:
-            raise SystemExit(f"{self.contender} stopped with code {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait(timeout=60)
 
 
 def measure(workers: list[Worker], system: str, options: argparse.Namespace) -> list[Measurement]:
@@ -159,12 +111,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file (default: under results/)")
     options = parser.parse_args()
 
-    workers = [Worker(c, sys.executable, options) for c in options.contenders]
-    if options.schnetpack_python:
-        workers += [
-            Worker(c, options.schnetpack_python, options) for c in ("schnetpack", "schnetpack:skin")
-        ]
     asked = options.network, options.device, options.dtype
+    settings = ["--network", options.network, "--device", options.device, "--dtype", options.dtype]
+
+    def worker(contender: str, python: str) -> Worker:
+        return Worker(contender, python, "md_worker.py", [contender, *settings], options.threads)
+
+    workers = [worker(c, sys.executable) for c in options.contenders]
+    if options.schnetpack_python:
+        workers += [worker(c, options.schnetpack_python) for c in ("schnetpack", "schnetpack:skin")]
     print(f"{', '.join(asked)}, {options.threads} thread(s), ms a step (medians)")
     print("system       contender             CPU       wall   ratio blocks  peak MiB")
     rows: list[Measurement] = []
@@ -183,8 +138,8 @@ def main() -> None:
         "versions": {w.contender: w.versions for w in workers},
         "results": [{**asdict(r), "median_cpu_ms": r.cpu, "median_wall_ms": r.wall} for r in rows],
     }
-    for worker in workers:
-        worker.close()
+    for contender in workers:
+        contender.close()
     network = "" if options.network == "painn" else f"{options.network}_"
     name = f"md_step_{network}{options.device.replace(':', '')}_{options.threads}t.json"
     path = options.output or HERE / "results" / name

@@ -17,7 +17,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -135,7 +134,7 @@ def build_schnetpack(data: str, batch_size: int) -> Callable[[], None]:
     return step
 
 
-def serve(contender: str) -> None:
+def serve(contender: str, descriptor: int) -> None:
     """Answer requests on standard input: build for a batch size, or make steps and time them."""
     # The folder of a script comes first in the search path, where its neighbours would hide
     # modules of the standard library.
@@ -143,8 +142,7 @@ def serve(contender: str) -> None:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    answers = os.fdopen(descriptor, "w")
     step: Callable[[], None] | None = None
     for line in sys.stdin:
         request = json.loads(line)
@@ -169,39 +167,6 @@ def serve(contender: str) -> None:
 # -- the run -------------------------------------------------------------------------------------
 
 
-class Worker:
-    """A contender's process."""
-
-    def __init__(self, contender: str, python: str, threads: int) -> None:
-        self.contender = contender
-        self.process = subprocess.Popen(
-            [python, str(Path(__file__)), "--serve", contender],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
-        )
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send one request and wait for its answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.contender} stopped with code {self.process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", nargs="+", choices=sorted(SETS), default=list(SETS))
@@ -212,14 +177,21 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true", help="leave out the compiled step")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--answers", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve)
+        serve(options.serve, options.answers)
         return
+    from workers import Worker
+
+    def worker(contender: str, python: str) -> Worker:
+        arguments = ["--serve", contender]
+        return Worker(contender, python, Path(__file__).name, arguments, options.threads)
+
     contenders = ["painn_ase:eager"] + ([] if options.no_compile else ["painn_ase:compiled"])
-    workers = [Worker(c, sys.executable, options.threads) for c in contenders]
+    workers = [worker(c, sys.executable) for c in contenders]
     if options.schnetpack_python:
-        workers.append(Worker("schnetpack", options.schnetpack_python, options.threads))
+        workers.append(worker("schnetpack", options.schnetpack_python))
     results: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
     report = {
@@ -233,14 +205,14 @@ def main() -> None:
     path = options.output or HERE / "results" / f"training_step_{options.threads}t.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     for batch, data in itertools.product(options.batches, options.data):
-        for worker in workers:
-            versions[worker.contender] = worker.ask(data=data, batch=batch)["torch"]
+        for one in workers:
+            versions[one.contender] = one.ask(data=data, batch=batch)["torch"]
         times: dict[str, list[tuple[float, float]]] = {w.contender: [] for w in workers}
         for block in range(options.blocks):
-            for worker in workers[:: 1 if block % 2 else -1]:
+            for one in workers[:: 1 if block % 2 else -1]:
                 # A block is one round through the batches, so that all have seen the same sizes.
-                answer = worker.ask(steps=N_READY)
-                times[worker.contender].append((answer["cpu"] / N_READY, answer["wall"] / N_READY))
+                answer = one.ask(steps=N_READY)
+                times[one.contender].append((answer["cpu"] / N_READY, answer["wall"] / N_READY))
         for contender, values in times.items():
             cpu, wall = (statistics.median(v) for v in zip(*values, strict=True))
             results.append(
@@ -260,8 +232,8 @@ def main() -> None:
                 flush=True,
             )
         path.write_text(json.dumps(report, indent=1) + "\n")
-    for worker in workers:
-        worker.close()
+    for one in workers:
+        one.close()
 
 
 if __name__ == "__main__":

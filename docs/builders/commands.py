@@ -65,6 +65,7 @@ _CONFIG = (
     '[data.units]\\npolarizability = "Angstrom^3"\\n'
     "[network]\\nn_features = 16\\nn_interactions = 2\\n' > small.toml"
 )
+_WATER = "'painn_ase:PaiNNCalculator?model=water'"
 #: Command, in the order in which they are run → its example.
 EXAMPLES: dict[str, Example] = {
     "info": Example("painn-ase info water", "[Model files](../../model_files.md)"),
@@ -124,8 +125,11 @@ EXAMPLES: dict[str, Example] = {
         pictures=("runs/small/parity.png",),
     ),
     "learn": Example(
-        "",
-        "[Learning a molecule](../../learning.md) shows it at work, for minutes to hours.",
+        f"painn-ase learn H2O --engine {_WATER} --guide {_WATER} --n-models 2 --near 20 "
+        "--steps 1000 --max-frames 40 --dynamics-rounds 0 -o learnt",
+        "[Learning a molecule](../../learning.md) shows it at work with PySCF, for minutes to "
+        "hours. Here a bundled model gives the labels.",
+        modules=("lightning",),
     ),
     "doctor": Example(
         "painn-ase doctor water H2O --steps 50", "[Networks](../../networks.md#is-it-a-potential)"

@@ -37,6 +37,7 @@ def figures() -> dict[str, str]:
         "figures_kernel.md": kernel(),
         "figures_scaling.md": scaling(),
         "figures_replicas.md": replicas(),
+        "figures_ring.md": ring_polymers(),
         "figures_cuda.md": cuda(),
         "figures_training.md": training(),
         "figures_models.md": models(),
@@ -161,6 +162,31 @@ def replicas() -> str:
         )
     return table(("backend", "single run", "batch of 64", "ratio"), rows) + (
         "\n`benchmarks/results/replicas_*.json`\n"
+    )
+
+
+def ring_polymers() -> str:
+    """A step of ring polymers, beside SchNetPack's engine in the same run."""
+    rows = []
+    for path in sorted(RESULTS.glob("ring_polymer_*.json"), reverse=True):
+        r = _load(path)
+        for system in SYSTEMS.keys() & r["figures"].keys():
+            ours, flux = r["figures"][system], r["figures"][f"{system} with flux"]
+            theirs = r["figures"].get(f"{system}, SchNetPack")
+            rows.append(
+                (
+                    f"{r['beads']} × {SYSTEMS[system]}",
+                    r["threads"],
+                    _number(ours["cpu_ms"]),
+                    f"{ours['outside_percent']:.1f} %",
+                    f"{100 * (flux['cpu_ms'] / ours['cpu_ms'] - 1):.0f} %",
+                    _number(theirs["cpu_ms"]) if theirs else "",
+                    _number(theirs["cpu_ms"] / ours["cpu_ms"]) if theirs else "",
+                )
+            )
+    heads = ("beads", "threads", "CPU ms", "outside the network", "dipole flux every 4th step")
+    return table((*heads, "SchNetPack 2.2, CPU ms", "ratio"), sorted(rows)) + (
+        "\n`benchmarks/results/ring_polymer_*.json`\n"
     )
 
 
