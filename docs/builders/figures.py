@@ -44,6 +44,7 @@ def figures() -> dict[str, str]:
         "figures_harmonic.md": harmonic(),
         "figures_md17.md": md17(),
         "figures_general.md": general_model(),
+        "figures_experiment.md": experiment(),
     }
 
 
@@ -325,6 +326,24 @@ def general_model() -> str:
         "never saw; members differ too much on the others.\n"
     )
     return errors + "\n" + table(head, modes) + said + _source(path)
+
+
+def experiment() -> str:
+    """The general model and the level of its labels beside measured fundamentals."""
+    path = REPORTS / "small_organics_experiment.json"
+    report = _load(path)
+    kinds = ("harmonic_pyscf", "harmonic", "scaled", "perturbation_theory")
+
+    def cell(row: dict[str, Any], kind: str) -> str:
+        found = row.get(kind)
+        return f"{found['mean']:.0f} ({found['largest']:.0f})" if found else ""
+
+    rows = [
+        (f"`{smiles}`" + (", held out" if row["held_out"] else ""), *(cell(row, k) for k in kinds))
+        for smiles, row in report["molecules"].items()
+    ]
+    head = ("", "harmonic, PySCF", "harmonic", f"× {report['factor']:.3f}", "perturbation theory")
+    return table(head, rows) + _source(path)
 
 
 def md17() -> str:
