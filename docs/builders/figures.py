@@ -177,7 +177,7 @@ def ring_polymers() -> str:
             rows.append(
                 (
                     f"{r['beads']} × {SYSTEMS[system]}",
-                    r["threads"],
+                    str(r["threads"]),
                     _number(ours["cpu_ms"]),
                     f"{ours['outside_percent']:.1f} %",
                     f"{100 * (flux['cpu_ms'] / ours['cpu_ms'] - 1):.0f} %",
