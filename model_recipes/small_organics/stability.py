@@ -2,8 +2,8 @@
 
     python model_recipes/small_organics/stability.py
 
-Each run begins at the relaxed structure with velocities of twice the temperature, half of which
-goes into the bonds. Told are the drift of the energy, the largest spread of a force among the
+Each run begins at the relaxed structure with a kinetic energy of twice the temperature, half of
+which goes into the bonds. Told are the drift of the energy, the largest spread of a force among the
 members, and which bonds there were at some time that were not at the start, or the reverse. What is
 in reports/small_organics_stability.json is not done again.
 """
@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
 from ase.optimize import BFGS
 from reference import minima
 
 from painn_ase import MDConfig, PaiNNCalculator, run_md
 from painn_ase.errors import PaiNNError
 from painn_ase.md import Frame
+from painn_ase.md.velocities import count_rotations
 from painn_ase.sampling.displacements import bonds_of
 
 HERE = Path(__file__).parent
@@ -83,10 +85,17 @@ def run(start: Atoms, temperature: int) -> dict[str, Any]:
     atoms = Atoms(start.numbers, start.positions)
     atoms.calc = PaiNNCalculator("small-organics")
     BFGS(atoms, logfile=None).run(fmax=1e-3, steps=500)
+    rng = np.random.default_rng(temperature)
+    MaxwellBoltzmannDistribution(atoms, temperature_K=2.0 * temperature, rng=rng)
+    Stationary(atoms)
+    ZeroRotation(atoms)
+    free = 3 * len(atoms) - 3 - count_rotations(atoms)
+    wanted = free * units.kB * temperature  # twice ½kT for each
+    atoms.set_velocities(atoms.get_velocities() * np.sqrt(wanted / atoms.get_kinetic_energy()))
     watch = Watch(atoms)
     config = MDConfig(
-        steps=round(1e3 * LENGTH / TIMESTEP), timestep=TIMESTEP, temperature=2.0 * temperature,
-        seed=temperature, log_every=10**6, guard="off",
+        steps=round(1e3 * LENGTH / TIMESTEP), timestep=TIMESTEP, velocities="keep",
+        log_every=10**6, guard="off",
     )  # fmt: skip
     try:
         result = run_md(atoms, config, observers=[watch])

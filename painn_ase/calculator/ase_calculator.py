@@ -27,7 +27,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from painn_ase.calculator.members import Model, members_of, placed, potential_of
-from painn_ase.calculator.results import check_finite, to_ase, velocities_of
+from painn_ase.calculator.results import check_finite, mean_of_steps, to_ase, velocities_of
 from painn_ase.calculator.state import Snapshot, State, mass_bytes
 from painn_ase.devices import resolve_device, resolve_dtype
 from painn_ase.errors import (
@@ -43,7 +43,7 @@ from painn_ase.graph import (
     from_ase,
     total_charge,
 )
-from painn_ase.kernels import Backend, select_backend
+from painn_ase.kernels import select_backend
 from painn_ase.potential import AtomisticPotential, Prediction, check_members
 
 __all__ = ["PaiNNCalculator", "PropertyUnavailableError"]
@@ -400,9 +400,8 @@ class PaiNNCalculator(Calculator):
         self, atoms: Atoms, names: Iterable[str], velocities: FloatArray | None = None
     ) -> dict[str, Any]:
         wanted = frozenset(names)
-        lean = self.backends[0]
-        if len(self.backends) == 1 and wanted <= lean.step_properties:
-            return self._compute_lean(lean, atoms, wanted)
+        if all(wanted <= backend.step_properties for backend in self.backends):
+            return self._compute_lean(atoms, wanted)
         moving = None
         if wanted & set(_FLUXES):
             moving = velocities_of(atoms, velocities, self.device)
@@ -412,21 +411,23 @@ class PaiNNCalculator(Calculator):
             graph = self._graph_of(atoms)
             return to_ase(self.predict(graph, wanted, moving), atoms)
 
-    def _compute_lean(
-        self, backend: Backend, atoms: Atoms, wanted: frozenset[str]
-    ) -> dict[str, Any]:
-        """What a step of dynamics asks for, by a backend's lean step: no tensor on the way."""
+    def _compute_lean(self, atoms: Atoms, wanted: frozenset[str]) -> dict[str, Any]:
+        """What a step of dynamics asks for, by backends' lean steps: no tensor on the way."""
         arrays, cell = atoms.arrays, atoms.cell.array
         if "stress" in wanted:
             self._check_stress(atoms.pbc)
         with self._lock:
             pairs = self._list.update(arrays["numbers"], arrays["positions"], cell, atoms.pbc)
-            answer = backend.step(arrays["positions"], arrays["numbers"], cell, pairs, wanted)
+            answers = [
+                backend.step(arrays["positions"], arrays["numbers"], cell, pairs, wanted)
+                for backend in self.backends
+            ]
+        answer, spread = (answers[0], {}) if len(answers) == 1 else mean_of_steps(answers)
         energy = float(answer["energy"][0])
         forces = answer.get("forces")
         # One sum tells of any NaN or infinity in the forces; which it is comes later.
         total = energy if forces is None else energy + float(forces.sum())
-        results: dict[str, Any] = {"energy": energy, "free_energy": energy}
+        results: dict[str, Any] = {"energy": energy, "free_energy": energy, **spread}
         results["energies"] = answer["energies"]
         if "forces" in wanted:
             results["forces"] = forces

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from painn_ase.errors import GeometryError, NonFiniteError
 from painn_ase.graph import neighbor_pairs
-from painn_ase.potential import Prediction, mean_and_spread
+from painn_ase.potential import SPREAD_QUANTITIES, Prediction, mean_and_spread
 
-__all__ = ["check_finite", "to_ase", "velocities_of"]
+__all__ = ["check_finite", "mean_of_steps", "to_ase", "velocities_of"]
 
 #: Quantities with one row per structure, which a calculator of one structure drops.
 _PER_SYSTEM = frozenset(
@@ -55,6 +55,20 @@ def to_ase(members: Sequence[Prediction], atoms: Atoms) -> dict[str, Any]:
         results["free_energy"] = results["energy"]
     check_finite(results, atoms)
     return results
+
+
+def mean_of_steps(
+    answers: Sequence[Mapping[str, NDArray[np.float64]]],
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
+    """Means of members' lean steps, and the spread of energy and forces in ASE's shapes."""
+    stacked = {name: np.stack([answer[name] for answer in answers]) for name in answers[0]}
+    mean = {name: values.mean(axis=0) for name, values in stacked.items()}
+    spread: dict[str, Any] = {
+        f"{name}_std": _squeeze(stacked[name].std(axis=0, ddof=1), name)
+        for name in SPREAD_QUANTITIES
+        if name in stacked
+    }
+    return mean, spread
 
 
 def check_finite(results: Mapping[str, Any], atoms: Atoms) -> None:

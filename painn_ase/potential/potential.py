@@ -6,6 +6,7 @@ requested quantity needs it, and no autograd graph outlives the call unless trai
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable
 
 import torch
@@ -107,7 +108,7 @@ class AtomisticPotential(nn.Module):
         """Whether the dipole counts positions from an origin, the centre of mass."""
         return self.core.dipole_has_origin
 
-    @property
+    @functools.cached_property  # asked for in every call, and the heads stay what they are
     def properties(self) -> tuple[str, ...]:
         """Names of the quantities this potential can give."""
         names = quantities_of(self.spec.heads)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from painn_ase.calculator import PaiNNCalculator
+from painn_ase.calculator import PaiNNCalculator, to_ase
 from painn_ase.errors import SpecError
 from painn_ase.evaluation import evaluate
+from painn_ase.graph import from_ase
 from painn_ase.potential import mean_and_spread
 from painn_ase.testing import check_equivariance, random_atoms, random_potential
 
@@ -39,6 +40,20 @@ def test_a_committee_of_one_is_that_model_without_a_spread() -> None:
     expected = PaiNNCalculator(potential, device="cpu").get_forces(atoms)
     np.testing.assert_array_equal(calc.get_forces(atoms), expected)
     assert not [name for name in calc.results if name.endswith("_std")]
+
+
+@pytest.mark.parametrize("names", [("energy", "forces"), ("energy", "forces", "stress")])
+def test_the_lean_step_of_a_committee_is_the_mean_of_its_predictions(names) -> None:
+    atoms = random_atoms(5, pbc=True)
+    committee = PaiNNCalculator(members(), device="cpu", dtype="float64")
+    if not all(set(names) <= b.step_properties for b in committee.backends):
+        pytest.skip("no backend has a lean step here")
+    committee.calculate(atoms, names)
+    lean = dict(committee.results)
+    whole = to_ase(committee.predict(from_ase(atoms, 4.0), names), atoms)
+    assert set(whole) <= set(lean)
+    for name, values in whole.items():
+        np.testing.assert_allclose(lean[name], values, atol=1e-12, err_msg=name)
 
 
 def test_identical_members_have_no_spread() -> None:
