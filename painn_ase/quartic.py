@@ -6,6 +6,7 @@ What becomes of a field, levels by perturbation theory, is in ``painn_ase.spectr
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,10 +18,16 @@ from numpy.typing import NDArray
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import DataError, GeometryError, NonFiniteError
 from painn_ase.evaluation import evaluate
-from painn_ase.spectra import HarmonicResult, QuarticField, harmonic, rotor_of
+from painn_ase.spectra import (
+    HarmonicResult,
+    PropertySurface,
+    QuarticField,
+    harmonic,
+    rotor_of,
+)
 from painn_ase.spectra.anharmonic_analysis import chosen_modes
 from painn_ase.spectra.anharmonic_field import unit_moves
-from painn_ase.units import ev_to_invcm
+from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3, ev_to_invcm
 
 __all__ = ["quartic_field"]
 
@@ -30,6 +37,11 @@ Array = NDArray[np.float64]
 RELAXED_FORCE = 1e-3
 #: structures between two calls of ``progress``
 CHUNK = 256
+#: properties that are taken along: their shape, and what makes them e Å and Å³
+PROPERTIES: dict[str, tuple[tuple[int, ...], float]] = {
+    "dipole": ((3,), 1.0),
+    "polarizability": ((3, 3), e2_angstrom2_per_ev_to_angstrom3),
+}
 
 
 def quartic_field(
@@ -54,8 +66,8 @@ def quartic_field(
         over isotopes; ``atoms.set_masses("most_common")`` is what spectra are measured for.
     calculator : optional
         By default ``atoms.calc``; a float64 PaiNNCalculator is evaluated in batches. Any other
-        needs ``get_hessian(atoms)`` (n, 3, n, 3) in eV/Å² beside forces. Where it gives dipoles,
-        their slopes and curvatures are taken from the same structures.
+        needs ``get_hessian(atoms)`` (n, 3, n, 3) in eV/Å² beside forces. Where it gives dipoles or
+        polarizabilities (e²Å²/eV), their derivatives are taken from the same structures.
     radii, check : sequences of two or more float
         Displacements in units of the dimensionless coordinates, for the field and its ``check``.
     frozen : "auto" or modes
@@ -153,16 +165,15 @@ def _refuse_saddle_points(modes: HarmonicResult) -> None:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Slopes ∂V/∂q (…, n_modes), cm⁻¹, and dipoles (…, 3), e Å, at points of a pattern."""
+    """Slopes ∂V/∂q (…, n_modes), cm⁻¹, and properties (…, k) by name, at points of a pattern."""
 
     slopes: Array
-    dipoles: Array | None
+    properties: dict[str, Array]
 
     def shaped(self, *shape: int) -> _Sample:
-        dipoles = self.dipoles
         return _Sample(
             self.slopes.reshape(*shape, self.slopes.shape[-1]),
-            None if dipoles is None else dipoles.reshape(*shape, 3),
+            {name: v.reshape(*shape, v.shape[-1]) for name, v in self.properties.items()},
         )
 
 
@@ -183,7 +194,7 @@ class _Singles:
 
 
 class _Surface:
-    """Forces and dipoles of a molecule at points given in dimensionless normal coordinates."""
+    """What a calculator says at points given in dimensionless normal coordinates."""
 
     def __init__(
         self,
@@ -194,9 +205,9 @@ class _Surface:
     ) -> None:
         self._atoms, self._calc, self._progress = atoms, calc, progress
         self._moves = unit_moves(modes)
-        self._names = ["forces"]
-        if "dipole" in getattr(calc, "implemented_properties", ()):
-            self._names.append("dipole")
+        known = getattr(calc, "implemented_properties", ())
+        self._properties = [name for name in PROPERTIES if name in known]
+        self._names = ["forces", *self._properties]
 
     def singles(self, radii: list[float]) -> _Singles:
         n = len(self._moves)
@@ -218,19 +229,25 @@ class _Surface:
         return _Pairs(modes, found.shaped(len(radii), len(pairs), 2, 2))
 
     def _at(self, q: Array, progress: Callable[[int, int], None] | None = None) -> _Sample:
-        forces, dipoles = np.zeros((len(q), *self._moves.shape[1:])), np.zeros((len(q), 3))
+        forces = np.zeros((len(q), *self._moves.shape[1:]))
+        properties = {
+            name: np.zeros((len(q), math.prod(PROPERTIES[name][0]))) for name in self._properties
+        }
         for start in range(0, len(q), CHUNK):
             part = slice(start, start + CHUNK)
             for row, found in enumerate(self._results(q[part]), start):
                 forces[row] = found["forces"]
-                if "dipole" in found:
-                    dipoles[row] = found["dipole"]
+                for name, values in properties.items():
+                    values[row] = PROPERTIES[name][1] * np.ravel(found[name])
             if progress is not None:
                 progress(min(start + CHUNK, len(q)), len(q))
-        if not (np.isfinite(forces).all() and np.isfinite(dipoles).all()):
-            raise NonFiniteError("the calculator gave NaN or infinite forces at a displacement")
+        for name, values in (("forces", forces), *properties.items()):
+            if not np.isfinite(values).all():
+                raise NonFiniteError(
+                    f"the calculator gave NaN or infinite {name} at a displacement"
+                )
         slopes = -np.einsum("nia,kia->nk", forces, self._moves) * ev_to_invcm
-        return _Sample(slopes, dipoles if "dipole" in self._names else None)
+        return _Sample(slopes, properties)
 
     def _results(self, q: Array) -> Iterable[dict[str, Any]]:
         frames = self._frames(q)
@@ -249,6 +266,23 @@ class _Surface:
 # ---------------------------------------------------------------------- constants
 
 
+class _Limit:
+    """``a`` of values [radius, …] fitted as a + b h² by least squares; ``growth`` is b."""
+
+    def __init__(self, radii: tuple[float, ...]) -> None:
+        self.h = np.array(radii)[:, None, None]
+        columns = np.stack([np.ones(len(radii)), np.square(radii)], axis=1)
+        self._weights = np.linalg.pinv(columns)
+
+    def __call__(self, values: Array) -> Array:
+        result: Array = np.tensordot(self._weights[0], values, 1)
+        return result
+
+    def growth(self, values: Array) -> Array:
+        result: Array = np.tensordot(self._weights[1], values, 1)
+        return result
+
+
 def _field(
     frequencies: Array,
     singles: _Singles,
@@ -259,13 +293,8 @@ def _field(
     """The field as some of the radii have it; without pairs, the constants along single modes."""
     rows = [every.index(h) for h in radii]
     n = len(frequencies)
-    h = np.array(radii)[:, None, None]
-    # the first row of the least-squares solution of a + b h²
-    weights = np.linalg.pinv(np.stack([np.ones(len(radii)), h[:, 0, 0] ** 2], axis=1))[0]
-
-    def limit(values: Array) -> Array:
-        result: Array = np.tensordot(weights, values, 1)
-        return result
+    limit = _Limit(radii)
+    h = limit.h
 
     cubic, quartic = np.zeros((n, n, n)), np.zeros((n, n, n))
     own = np.arange(n)
@@ -285,13 +314,16 @@ def _field(
     mask = coupled[:, None, None] & coupled[:, None] & coupled
     mask[own, own, own] = True  # what a mode does alone is known of frozen modes too
     cubic, quartic = np.where(mask, cubic, 0.0), np.where(mask, quartic, 0.0)
-    slopes, curvatures = _dipole_derivatives(singles, pairs, rows, h, limit)
+    surfaces = {
+        name: _property_surface(name, singles, pairs, rows, limit)
+        for name in singles.sample.properties
+    }
     return QuarticField(
         frequencies=frequencies,
         cubic=np.mean([cubic.transpose(p) for p in itertools.permutations(range(3))], axis=0),
         quartic=_symmetrised(quartic),
-        dipole_slopes=slopes,
-        dipole_curvatures=curvatures,
+        dipole=surfaces.get("dipole"),
+        polarizability=surfaces.get("polarizability"),
     )
 
 
@@ -317,24 +349,28 @@ def _symmetrised(quartic: Array) -> Array:
     return result
 
 
-def _dipole_derivatives(
-    singles: _Singles,
-    pairs: _Pairs | None,
-    rows: list[int],
-    h: Array,
-    limit: Callable[[Array], Array],
-) -> tuple[Array | None, Array | None]:
-    """∂μ/∂q_i and ∂²μ/∂q_i∂q_j, e Å, or None where there are no dipoles."""
-    dipoles, centre = singles.sample.dipoles, singles.centre.dipoles
-    if dipoles is None or centre is None:
-        return None, None
-    plus, minus = np.moveaxis(dipoles[rows], 2, 0)
+def _property_surface(
+    name: str, singles: _Singles, pairs: _Pairs | None, rows: list[int], limit: _Limit
+) -> PropertySurface:
+    """Derivatives of a property to third order, from the structures of the force constants."""
+    shape, h = PROPERTIES[name][0], limit.h
+    centre = singles.centre.properties[name]
+    plus, minus = np.moveaxis(singles.sample.properties[name][rows], 2, 0)
     n = plus.shape[1]
-    curvatures = np.zeros((n, n, 3))
+    odd = (plus - minus) / 2.0
+    curvatures, thirds = np.zeros((2, n, n, plus.shape[-1]))
     own = np.arange(n)
     curvatures[own, own] = limit((plus + minus - 2.0 * centre) / h**2)
-    if pairs is not None and pairs.sample.dipoles is not None:
+    # odd/h = slope + third h²/6: the slope is not known beforehand as that of the potential is
+    thirds[own, own] = 6.0 * limit.growth(odd / h)
+    if pairs is not None:
         i, j = pairs.modes.T
-        curvatures[i, j] = limit(_mixed(pairs.sample.dipoles[rows]) / h**2)
-        curvatures[j, i] = curvatures[i, j]
-    return limit((plus - minus) / (2.0 * h)), curvatures
+        p = pairs.sample.properties[name][rows]
+        curvatures[i, j] = curvatures[j, i] = limit(_mixed(p) / h**2)
+        thirds[i, j] = limit(2.0 * (_odd(p, 1) - odd[:, j]) / h**3)
+        thirds[j, i] = limit(2.0 * (_odd(p, 0) - odd[:, i]) / h**3)
+    return PropertySurface(
+        limit(odd / h).reshape(n, *shape),
+        curvatures.reshape(n, n, *shape),
+        thirds.reshape(n, n, *shape),
+    )

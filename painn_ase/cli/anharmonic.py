@@ -52,6 +52,9 @@ def anharmonic(
     threshold: float = typer.Option(
         1.0, help="Error of second order above which a resonance is diagonalised, cm⁻¹."
     ),
+    mixing: float = typer.Option(
+        0.2, help="Coupling over gap above which a resonance is diagonalised, for intensities."
+    ),
     average_masses: bool = typer.Option(
         False, "--average-masses", help="Masses averaged over isotopes, not the commonest one's."
     ),
@@ -65,7 +68,8 @@ def anharmonic(
     """Fundamentals of a small rigid molecule with quantum nuclei: second-order perturbation theory.
 
     The structure is relaxed, and the potential to fourth order measured from forces of displaced
-    structures, twice. Fermi resonances are diagonalised. Intensities are of first order. Linear
+    structures, twice, with dipole and polarizability as the model has them. Fermi resonances are
+    diagonalised. Intensities of fundamentals are of second order, others of first. Linear
     molecules, symmetric tops, periodic structures and saddle points are refused.
 
     Example: `painn-ase anharmonic water H2O -o levels`
@@ -96,7 +100,7 @@ def anharmonic(
     frozen: Any = () if freeze_none else ([k - 1 for k in freeze] if freeze else "auto")
     with ExitStack() as stack:
         field = quartic_field(atoms, radii=radii, check=check, frozen=frozen, progress=_told(stack))
-    result = analyse(field, window=window, threshold=threshold, frozen=frozen)
+    result = analyse(field, window=window, threshold=threshold, mixing=mixing, frozen=frozen)
     if as_json:
         print_json(result.as_dict())
     else:

@@ -14,6 +14,7 @@ from painn_ase.spectra.files import load_spectrum, save_spectrum
 from painn_ase.spectra.harmonic_result import HarmonicResult
 from painn_ase.spectra.lines import harmonic_lines
 from painn_ase.spectra.normal_modes import harmonic, harmonic_from_arrays
+from painn_ase.spectra.property_surface import PropertySurface
 from painn_ase.spectra.scattering import depolarisation_ratio, raman
 from painn_ase.spectra.spectrum import BandArea, Peak, Spectrum
 from painn_ase.spectra.windows import window_fwhm
@@ -23,6 +24,7 @@ __all__ = [
     "BandArea",
     "HarmonicResult",
     "Peak",
+    "PropertySurface",
     "QuarticField",
     "Rotor",
     "SpectralDensity",

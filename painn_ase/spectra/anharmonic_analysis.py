@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,14 +16,9 @@ from painn_ase.spectra.anharmonic_constants import (
     fermi_resonances,
     ground_state_rotation,
 )
-from painn_ase.spectra.anharmonic_field import (
-    QuarticField,
-    check_modes,
-    rotational_invcm_amu_angstrom2,
-)
-from painn_ase.spectra.anharmonic_levels import levels_of
+from painn_ase.spectra.anharmonic_field import QuarticField, check_modes
+from painn_ase.spectra.anharmonic_levels import harmonic_infrared, harmonic_raman, levels_of
 from painn_ase.spectra.anharmonic_result import AnharmonicResult
-from painn_ase.units import e2_per_amu_to_km_per_mol
 
 __all__ = ["anharmonic", "chosen_modes"]
 
@@ -39,6 +33,7 @@ def anharmonic(
     *,
     window: float = 200.0,
     threshold: float = 1.0,
+    mixing: float = 0.2,
     frozen: Iterable[int] | Literal["auto"] = "auto",
 ) -> AnharmonicResult:
     """Fundamentals, overtones, combinations and zero-point energy by perturbation theory (GVPT2).
@@ -51,6 +46,10 @@ def anharmonic(
         A cubic resonance within ``window`` cm⁻¹ is diagonalised where second order would err by
         more than ``threshold`` cm⁻¹ (Martin's test). Overtones of two modes within ``window`` of
         each other are coupled to second order (Darling–Dennison).
+    mixing : float
+        A cubic resonance within ``window`` is also diagonalised where its two states, coupled and
+        apart as they are, would mix by more than this (coupling over gap). Fundamentals that
+        second order couples are diagonalised above half of it.
     frozen : "auto" or modes
         Numbers from 0 of modes that stay harmonic and out of every sum, beside those that the field
         itself has frozen. ``"auto"``: those with |d_iiii|/ω above 2, as torsions have.
@@ -58,8 +57,9 @@ def anharmonic(
     Returns
     -------
     AnharmonicResult
-        Energies to second order, intensities to first. Overtones meet combinations through cubic
-        resonances alone, not through second-order couplings.
+        Energies to second order; intensities of fundamentals to second, of states of two quanta,
+        which have none in the harmonic picture, to first. Overtones meet combinations through
+        cubic resonances alone, not through second-order couplings.
 
     Raises
     ------
@@ -73,14 +73,15 @@ def anharmonic(
     """
     check_positive(window, "window", "cm^-1")
     check_positive(threshold, "threshold", "cm^-1")
+    check_positive(mixing, "mixing", "(coupling over gap)")
     n = len(field.frequencies)
     held = tuple(sorted({*chosen_modes(field, frozen), *field.frozen}))
     kept = np.array([k for k in range(n) if k not in held], dtype=np.intp)
     if not len(kept):
         raise DataError("all modes are frozen: nothing is left for perturbation theory")
-    small = _of_modes(field, kept)
-    resonances = fermi_resonances(small, window, threshold)
-    levels = levels_of(small, resonances, window)
+    small = field.of_modes(kept)
+    resonances = fermi_resonances(small, window, threshold, mixing)
+    levels = levels_of(small, resonances, window, mixing)
     constants = VibrationalConstants.of(small, resonances)
     x = np.zeros((n, n))
     x[np.ix_(kept, kept)] = constants.x
@@ -88,7 +89,10 @@ def anharmonic(
     result = AnharmonicResult(
         harmonic=field.frequencies,
         fundamentals=_spread(field.frequencies, levels.wavenumbers, kept),
-        infrared=_fundamental_intensities(field, levels.infrared, kept),
+        infrared=_of_fundamentals(harmonic_infrared(field), levels.infrared, kept),
+        raman=_of_fundamentals(harmonic_raman(field), levels.raman, kept),
+        harmonic_infrared=harmonic_infrared(field),
+        harmonic_raman=harmonic_raman(field),
         levels=levels,
         x=x,
         zero_point=constants.zero_point + harmonic_rest,
@@ -99,7 +103,7 @@ def anharmonic(
             Resonance(int(kept[r.i]), int(kept[r.j]), int(kept[r.k]), r.gap, r.error)
             for r in resonances
         ),
-        check=_check(field, kept, resonances, window),
+        check=_check(field, kept, resonances, window, mixing),
     )
     _advise(result)
     return result
@@ -112,31 +116,20 @@ def chosen_modes(field: QuarticField, frozen: Iterable[int] | Literal["auto"]) -
     return check_modes(frozen, len(field.frequencies))
 
 
-def _of_modes(field: QuarticField, kept: NDArray[np.intp]) -> QuarticField:
-    """The field of some modes alone."""
-    cube = np.ix_(kept, kept, kept)
-    slopes, curvatures = field.dipole_slopes, field.dipole_curvatures
-    return QuarticField(
-        frequencies=field.frequencies[kept],
-        cubic=field.cubic[cube],
-        quartic=field.quartic[cube],
-        rotor=None if field.rotor is None else field.rotor.of_modes(kept),
-        dipole_slopes=None if slopes is None else slopes[kept],
-        dipole_curvatures=None if curvatures is None else curvatures[np.ix_(kept, kept)],
-    )
-
-
 def _check(
     field: QuarticField,
     kept: NDArray[np.intp],
     resonances: tuple[Resonance, ...],
     window: float,
+    mixing: float,
 ) -> Array | None:
     """Fundamentals of the field's check, with the same modes and resonances."""
     if field.check is None:
         return None
-    other = _of_modes(replace(field.check, check=None), kept)
-    return _spread(field.frequencies, levels_of(other, resonances, window).wavenumbers, kept)
+    other = field.check.of_modes(kept)
+    return _spread(
+        field.frequencies, levels_of(other, resonances, window, mixing).wavenumbers, kept
+    )
 
 
 def _spread(harmonic: Array, levels: Array, kept: NDArray[np.intp]) -> Array:
@@ -145,14 +138,12 @@ def _spread(harmonic: Array, levels: Array, kept: NDArray[np.intp]) -> Array:
     return values
 
 
-def _fundamental_intensities(
-    field: QuarticField, strengths: Array | None, kept: NDArray[np.intp]
+def _of_fundamentals(
+    harmonic: Array | None, strengths: Array | None, kept: NDArray[np.intp]
 ) -> Array | None:
-    if field.dipole_slopes is None or strengths is None:
+    """Intensities of all modes, frozen ones harmonic."""
+    if harmonic is None or strengths is None:
         return None
-    # <0|μ|1> = (∂μ/∂q)/√2 of a harmonic oscillator
-    scale = e2_per_amu_to_km_per_mol / rotational_invcm_amu_angstrom2 / 2.0
-    harmonic = scale * field.frequencies * np.sum(field.dipole_slopes**2, axis=1)
     return _spread(harmonic, strengths, kept)
 
 

@@ -50,12 +50,14 @@ class Resonance:
 
 
 def fermi_resonances(
-    field: QuarticField, window: float = 200.0, threshold: float = 1.0
+    field: QuarticField, window: float = 200.0, threshold: float = 1.0, mixing: float = 0.2
 ) -> tuple[Resonance, ...]:
-    """Resonances that second order cannot take, by the test of Martin et al.
+    """Resonances that second order cannot take, by the test of Martin et al., and strong mixing.
 
     J. Chem. Phys. 103, 2589 (1995): c⁴/(256Δ³) for 2ω_i ≈ ω_k and c⁴/(64Δ³) for ω_i + ω_j ≈ ω_k,
-    above ``threshold`` and with Δ within ``window``, both in cm⁻¹.
+    above ``threshold`` and with Δ within ``window``, both in cm⁻¹. Energies feel a small coupling
+    over a small gap less than intensities do: also where the coupling, c/4 or c/√8, is above
+    ``mixing`` times the gap, states are taken as resonant.
     """
     w, c = field.frequencies, field.cubic
     n = len(w)
@@ -63,7 +65,8 @@ def fermi_resonances(
     small = np.maximum(np.abs(gap), 1e-6)
     weight = np.where(np.eye(n, dtype=bool), 256.0, 64.0)[:, :, None]
     error = c**4 / (weight * small**3)
-    found = ((error > threshold) & (np.abs(gap) < window)) | (np.abs(gap) < NO_GAP)
+    strong = (error > threshold) | (c**2 > np.sqrt(weight) * mixing**2 * small**2)
+    found = (strong & (np.abs(gap) < window)) | (np.abs(gap) < NO_GAP)
     i, j, k = np.indices(gap.shape)
     found &= (i <= j) & (k != i) & (k != j)
     return tuple(

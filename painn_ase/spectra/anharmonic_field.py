@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from painn_ase.errors import DataError
 from painn_ase.rigid import turning_axes
 from painn_ase.spectra.harmonic_result import HarmonicResult
+from painn_ase.spectra.property_surface import PropertySurface
 from painn_ase.units import (
     boltzmann_constant,
     ev_to_invcm,
@@ -162,10 +163,10 @@ class QuarticField:
         d_iijk at [i, j, k], symmetric in j and k.
     rotor : Rotor or None
         None leaves the rotation out: a model potential without a molecule.
-    dipole_slopes : ndarray (n_modes, 3) or None
-        ∂μ/∂q_i, e Å.
-    dipole_curvatures : ndarray (n_modes, n_modes, 3) or None
-        ∂²μ/∂q_i∂q_j, e Å.
+    dipole : PropertySurface or None
+        Of three components, e Å.
+    polarizability : PropertySurface or None
+        Of 3 × 3 components, Å³.
     frozen : tuple of int
         Modes whose couplings were not measured; they stay harmonic.
     check : QuarticField or None
@@ -176,8 +177,8 @@ class QuarticField:
     cubic: Array
     quartic: Array
     rotor: Rotor | None = None
-    dipole_slopes: Array | None = None
-    dipole_curvatures: Array | None = None
+    dipole: PropertySurface | None = None
+    polarizability: PropertySurface | None = None
     frozen: tuple[int, ...] = ()
     check: QuarticField | None = None
 
@@ -186,8 +187,6 @@ class QuarticField:
         _hold(self, "frequencies", (n,))
         _hold(self, "cubic", (n, n, n))
         _hold(self, "quartic", (n, n, n))
-        _hold(self, "dipole_slopes", (n, 3))
-        _hold(self, "dipole_curvatures", (n, n, 3))
         if n == 0:
             raise DataError("a quartic field needs at least one vibration")
         if not (self.frequencies > 0.0).all():
@@ -201,9 +200,27 @@ class QuarticField:
         _symmetric(diagonal, "quartic (d_iijj)", ((1, 0),))
         if self.rotor is not None and len(self.rotor.slopes) != n:
             raise DataError(f"a rotor of {len(self.rotor.slopes)} modes for a field of {n}")
+        for name, shape in (("dipole", (n, 3)), ("polarizability", (n, 3, 3))):
+            surface = getattr(self, name)
+            if surface is not None and surface.slopes.shape != shape:
+                raise DataError(f"the {name} must have slopes {shape}, not {surface.slopes.shape}")
         if self.check is not None and len(self.check.frequencies) != n:
             raise DataError("the field to check with has another number of modes")
         object.__setattr__(self, "frozen", check_modes(self.frozen, n))
+
+    def of_modes(self, kept: NDArray[np.intp]) -> QuarticField:
+        """The field of some modes alone, without its check."""
+        cube = np.ix_(kept, kept, kept)
+        return QuarticField(
+            frequencies=self.frequencies[kept],
+            cubic=self.cubic[cube],
+            quartic=self.quartic[cube],
+            rotor=None if self.rotor is None else self.rotor.of_modes(kept),
+            dipole=None if self.dipole is None else self.dipole.of_modes(kept),
+            polarizability=(
+                None if self.polarizability is None else self.polarizability.of_modes(kept)
+            ),
+        )
 
     @property
     def diagonal_ratios(self) -> Array:

@@ -37,7 +37,12 @@ class AnharmonicResult:
     fundamentals : ndarray (n_modes,)
         cm⁻¹; of a frozen mode its harmonic wavenumber.
     infrared : ndarray (n_modes,) or None
-        Intensities of the fundamentals, km/mol, to first order with resonances mixed: |∂μ/∂q|².
+        Intensities of the fundamentals, km/mol, to second order with resonances mixed; of frozen
+        modes harmonic.
+    raman : ndarray (n_modes,) or None
+        Raman activities of the fundamentals, Å⁴/amu, likewise.
+    harmonic_infrared, harmonic_raman : ndarray (n_modes,) or None
+        Those of the harmonic modes.
     levels : LevelList
         States of one and two quanta of the modes that are not frozen.
     x : ndarray (n_modes, n_modes)
@@ -58,6 +63,9 @@ class AnharmonicResult:
     harmonic: Array
     fundamentals: Array
     infrared: Array | None
+    raman: Array | None
+    harmonic_infrared: Array | None
+    harmonic_raman: Array | None
     levels: LevelList
     x: Array
     zero_point: float
@@ -85,12 +93,22 @@ class AnharmonicResult:
 
         DataError where the field had no dipoles.
         """
-        strengths = self.levels.infrared
-        if strengths is None or self.infrared is None:
-            raise DataError("no infrared intensities here: the field has no dipole derivatives")
+        return self._sticks("infrared", "dipole")
+
+    def raman_sticks(self) -> Array:
+        """Wavenumbers (cm⁻¹) and Raman activities (Å⁴/amu) of all levels (n_lines, 2), ascending.
+
+        DataError where the field had no polarizabilities.
+        """
+        return self._sticks("raman", "polarizability")
+
+    def _sticks(self, name: str, of: str) -> Array:
+        strengths, own = getattr(self.levels, name), getattr(self, name)
+        if strengths is None or own is None:
+            raise DataError(f"no {name} intensities here: the field has no {of} derivatives")
         held = list(self.frozen)
         wavenumbers = np.concatenate([self.levels.wavenumbers, self.fundamentals[held]])
-        sticks = np.column_stack([wavenumbers, np.concatenate([strengths, self.infrared[held]])])
+        sticks = np.column_stack([wavenumbers, np.concatenate([strengths, own[held]])])
         sorted_sticks: Array = sticks[np.argsort(sticks[:, 0], kind="stable")]
         return sorted_sticks
 
@@ -114,18 +132,36 @@ class AnharmonicResult:
         if self.check is not None:
             check = self.check
             columns.append(("check", "cm^-1", lambda k: f"{check[k]:.2f}"))
-        if self.infrared is not None:
-            infrared = self.infrared
-            columns.append(("IR", "km/mol", lambda k: f"{infrared[k]:.3f}"))
+        for name, unit, bare, own in (
+            ("IR", "km/mol", self.harmonic_infrared, self.infrared),
+            ("Raman", "A^4/amu", self.harmonic_raman, self.raman),
+        ):
+            if bare is not None and own is not None:
+                columns.append(("harmonic", unit, _decimals(bare)))
+                columns.append((name, unit, _decimals(own)))
+        if self.infrared is not None or self.raman is not None:
+            columns.append(("order", "", self._order))
         shares = self._shares()
         columns.append(("", "", lambda k: self._remark(k, float(shares[k]))))
         rows = [[c[0] for c in columns], [c[1] for c in columns]]
         rows += [[c[2](k) for c in columns] for k in range(len(self.harmonic))]
         return _aligned(rows)
 
+    def _kept(self) -> list[int]:
+        return [k for k in range(len(self.harmonic)) if k not in self.frozen]
+
+    def _order(self, mode: int) -> str:
+        """How a fundamental's intensity was found."""
+        if mode in self.frozen:
+            return "-"
+        return self._order_of_level(self._kept().index(mode))
+
+    def _order_of_level(self, n: int) -> str:
+        return f"{self.levels.orders[n]}{', coupled' if self.levels.coupled[n] else ''}"
+
     def _shares(self) -> Array:
         shares = np.ones(len(self.harmonic))
-        kept = [k for k in range(len(shares)) if k not in self.frozen]
+        kept = self._kept()
         shares[kept] = self.levels.shares[: len(kept)]
         return shares
 
@@ -140,19 +176,31 @@ class AnharmonicResult:
         return "; ".join(words)
 
     def _combination_table(self) -> str:
-        strengths = self.levels.infrared
-        kept = [k for k in range(len(self.harmonic)) if k not in self.frozen]
-        rows = [["overtones,", "level", "IR"], ["combinations", "cm^-1", "km/mol"]]
-        if strengths is None:
-            return ""
-        shown = strengths >= SHOWN * float(strengths.max(initial=0.0))
+        kept = self._kept()
+        given = [
+            (name, unit, strengths)
+            for name, unit, strengths in (
+                ("IR", "km/mol", self.levels.infrared),
+                ("Raman", "A^4/amu", self.levels.raman),
+            )
+            if strengths is not None
+        ]
+        rows = [
+            ["overtones,", "level", *(name for name, _, _ in given), "order"],
+            ["combinations", "cm^-1", *(unit for _, unit, _ in given), ""],
+        ]
+        shown = np.zeros(len(self.levels.wavenumbers), dtype=bool)
+        for _, _, strengths in given:
+            shown |= strengths >= SHOWN * float(strengths.max(initial=0.0))
         order = np.argsort(self.levels.wavenumbers, kind="stable")
         for n in (int(k) for k in order if k >= len(kept) and shown[k]):
             quanta = self.levels.quanta[n]
             name = " + ".join(
                 f"{'2 ' if quanta[k] == 2 else ''}v{kept[k] + 1}" for k in np.flatnonzero(quanta)
             )
-            rows.append([name, f"{self.levels.wavenumbers[n]:.2f}", f"{strengths[n]:.3f}"])
+            numbers = [f"{strengths[n]:.3f}" for _, _, strengths in given]
+            place = f"{self.levels.wavenumbers[n]:.2f}"
+            rows.append([name, place, *numbers, self._order_of_level(n)])
         return _aligned(rows) if len(rows) > 2 else ""
 
     def _summary(self) -> str:
@@ -173,8 +221,8 @@ class AnharmonicResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, modes counted from 1; wavenumbers in cm⁻¹."""
-        strengths = self.levels.infrared
-        kept = [k + 1 for k in range(len(self.harmonic)) if k not in self.frozen]
+        infrared, raman = self.levels.infrared, self.levels.raman
+        kept = [k + 1 for k in self._kept()]
         levels = []
         for n, quanta in enumerate(self.levels.quanta):
             levels.append(
@@ -182,19 +230,26 @@ class AnharmonicResult:
                     "quanta": {str(kept[k]): int(quanta[k]) for k in np.flatnonzero(quanta)},
                     "wavenumber": float(self.levels.wavenumbers[n]),
                     "share": float(self.levels.shares[n]),
-                    "infrared": None if strengths is None else float(strengths[n]),
+                    "infrared": None if infrared is None else float(infrared[n]),
+                    "raman": None if raman is None else float(raman[n]),
+                    "order": int(self.levels.orders[n]),
+                    "coupled": bool(self.levels.coupled[n]),
                 }
             )
         return {
             "format": "painn_ase anharmonic 1",
             "unit": "cm^-1",
             "infrared_unit": "km/mol",
+            "raman_unit": "angstrom^4/amu",
             "harmonic": self.harmonic.tolist(),
             "fundamentals": self.fundamentals.tolist(),
             "check": _listed(self.check),
             "undetermined": [k + 1 for k in self.undetermined],
             "frozen": [k + 1 for k in self.frozen],
             "infrared": _listed(self.infrared),
+            "raman": _listed(self.raman),
+            "harmonic_infrared": _listed(self.harmonic_infrared),
+            "harmonic_raman": _listed(self.harmonic_raman),
             "levels": levels,
             "x": self.x.tolist(),
             "zero_point": self.zero_point,
@@ -213,6 +268,10 @@ class AnharmonicResult:
             write_text(Path(path), json.dumps(self.as_dict(), indent=1))
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _decimals(values: Array) -> Callable[[int], str]:
+    return lambda k: f"{values[k]:.3f}"
 
 
 def _listed(values: Array | None) -> list[float] | None:

@@ -175,7 +175,12 @@ def raman_activities(derivatives: Array, displacements: Array) -> tuple[Array, A
     The ratio 3γ'²/(45a'² + 4γ'²) of a mode without activity is given as 0.
     """
     slopes = np.einsum("icab,kic->kab", derivatives, displacements.reshape(-1, len(derivatives), 3))
-    slopes = 0.5 * (slopes + slopes.transpose(0, 2, 1))
+    return tensor_activities(slopes)
+
+
+def tensor_activities(tensors: Array) -> tuple[Array, Array]:
+    """45a² + 7γ² of polarizability tensors (n, 3, 3) and the depolarisation ratio, (n,) each."""
+    slopes = 0.5 * (tensors + tensors.transpose(0, 2, 1))
     mean = np.trace(slopes, axis1=1, axis2=2) / 3.0
     traceless = slopes - mean[:, None, None] * np.eye(3)
     gamma2 = 1.5 * np.sum(traceless**2, axis=(1, 2))

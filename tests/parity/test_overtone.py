@@ -59,7 +59,7 @@ def theirs(atoms: Atoms, field: QuarticField, modes: np.ndarray, method: str):  
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_constants_and_fundamentals_are_those_of_overtone(seed: int) -> None:
     atoms, field, modes = four_atoms(seed)
-    ours = anharmonic(field, threshold=1e12, frozen=())
+    ours = anharmonic(field, threshold=1e12, mixing=1e9, frozen=())
     plain = theirs(atoms, field, modes, "standard")
     np.testing.assert_allclose(ours.x, plain.X[6:, 6:], atol=1e-2, rtol=1e-5)
     np.testing.assert_allclose(ours.fundamentals, plain.anharm_freq[6:], atol=0.02)
@@ -69,7 +69,7 @@ def test_resonances_and_constants_without_them_are_those_of_overtone() -> None:
     found = 0
     for seed in range(4):
         atoms, field, modes = four_atoms(seed)
-        ours = anharmonic(field, frozen=())
+        ours = anharmonic(field, mixing=1e9, frozen=())
         deperturbed = theirs(atoms, field, modes, "deperturbed")
         pairs = {(r.i, r.i, r.k) for r in ours.resonances if r.i == r.j}
         found += len(ours.resonances)

@@ -1,4 +1,4 @@
-"""Exact levels of a bent molecule AX₂ by a discrete variable representation.
+"""Exact levels and moments of a bent molecule AX₂ by a discrete variable representation.
 
 In Radau coordinates the kinetic energy has no cross terms (Choi & Light, J. Chem. Phys. 97, 7031
 (1992)).
@@ -13,11 +13,26 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from painn_ase.spectra.anharmonic_field import rotational_invcm_amu_angstrom2 as hbar2_2
-from painn_ase.units import ev_to_invcm
+from painn_ase.units import e2_per_amu_to_km_per_mol, ev_to_invcm
 
-__all__ = ["radau_levels"]
+__all__ = ["absorption", "activity", "radau_levels", "radau_moments"]
 
 Array = NDArray[np.float64]
+
+
+def absorption(wavenumbers: Array, moments: Array) -> Array:
+    """km/mol of lines (n,), cm⁻¹, by their transition dipoles (n, 3), e Å."""
+    found: Array = wavenumbers * np.sum(moments**2, axis=1) * e2_per_amu_to_km_per_mol / hbar2_2
+    return found
+
+
+def activity(wavenumbers: Array, moments: Array) -> Array:
+    """Raman activity 45a² + 7γ², Å⁴/amu, of lines (n,) by their polarizabilities (n, 3, 3), Å³."""
+    x, y, z = np.einsum("naa->an", moments)
+    sides = moments[:, 0, 1] ** 2 + moments[:, 1, 2] ** 2 + moments[:, 2, 0] ** 2
+    gamma2 = ((x - y) ** 2 + (y - z) ** 2 + (z - x) ** 2) / 2.0 + 3.0 * sides
+    found: Array = wavenumbers / hbar2_2 * (5.0 * (x + y + z) ** 2 + 7.0 * gamma2)
+    return found
 
 
 def _points(kinetic: Array, potential: Array, x: Array, n: int) -> tuple[Array, Array]:
@@ -44,6 +59,50 @@ def radau_levels(
     `surface` takes positions (n, 3, 3), Å, and gives energies (n,), eV; the heavy atom comes first
     in `minimum` (3, 3), and the other two are alike. `n_r` and `n_angle` points are taken.
     """
+    return _solved(surface, minimum, masses, n_r, n_angle)[0]
+
+
+def radau_moments(
+    surface: Callable[[Array], Array],
+    response: Callable[[Array], Array],
+    minimum: Array,
+    masses: Array,
+    n_r: int,
+    n_angle: int,
+) -> tuple[Array, Array]:
+    """Levels as of ``radau_levels``, and moments from the lowest (20, …).
+
+    `response` takes positions (n, 3, 3), Å, and gives vectors (n, 3) or tensors (n, 3, 3), which
+    are turned into Eckart's frame of the minimum.
+    """
+    levels, states, frames, reference = _solved(surface, minimum, masses, n_r, n_angle)
+    found = response(frames)
+    turn = _eckart(frames, reference, masses)
+    found = np.einsum("nab,nb...->na...", turn, found)
+    if found.ndim == 3:
+        found = np.einsum("nab,ncb->nca", turn, found)
+    moments: Array = np.tensordot((states * states[:, :1]).T, found, 1)
+    return levels, moments
+
+
+def _eckart(frames: Array, reference: Array, masses: Array) -> Array:
+    """Rotations (n, 3, 3) about z that take planar structures (n, 3, 3) into Eckart's frame."""
+    x = frames - np.einsum("i,nia->na", masses, frames)[:, None] / masses.sum()
+    y = reference - masses @ reference / masses.sum()
+    sine = np.einsum("i,ni->n", masses, y[:, 0] * x[:, :, 1] - y[:, 1] * x[:, :, 0])
+    cosine = np.einsum("i,ia,nia->n", masses, y, x)
+    angle = np.arctan2(sine, cosine)
+    turn = np.zeros((len(x), 3, 3))
+    turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
+    turn[:, 0, 1], turn[:, 1, 0] = np.sin(angle), -np.sin(angle)
+    turn[:, 2, 2] = 1.0
+    return turn
+
+
+def _solved(
+    surface: Callable[[Array], Array], minimum: Array, masses: Array, n_r: int, n_angle: int
+) -> tuple[Array, Array, Array, Array]:
+    """Levels (20,), states (n, 20) at points, their positions (n, 3, 3), and the minimum's."""
     heavy, light = float(masses[0]), float(masses[1])
     bonds = minimum[1:] - minimum[0]
     # bond vectors to Radau vectors: d_1 = R_1 + β(R_1 + R_2)
@@ -86,5 +145,9 @@ def radau_levels(
         return total
 
     operator = LinearOperator((v.size, v.size), matvec=apply, dtype=np.float64)
-    values = eigsh(operator, k=20, which="SA", ncv=120, tol=1e-9, return_eigenvectors=False)
-    return np.sort(values)
+    values, states = eigsh(operator, k=20, which="SA", ncv=120, tol=1e-9)
+    order = np.argsort(values)
+    frames = _frames(a.ravel(), b.ravel(), c.ravel(), heavy, light)
+    one = np.ones(1)
+    reference = _frames(r_eq * one, r_eq * one, angle_eq * one, heavy, light)[0]
+    return values[order], states[:, order], frames, reference

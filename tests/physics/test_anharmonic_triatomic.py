@@ -15,13 +15,13 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms
 from numpy.typing import NDArray
-from radau import radau_levels
+from radau import absorption, activity, radau_levels, radau_moments
 
 from painn_ase.errors import DataError, GeometryError, UnsupportedPropertyError
 from painn_ase.quartic import quartic_field
 from painn_ase.spectra import anharmonic, harmonic, harmonic_from_arrays
-from painn_ase.spectra.anharmonic_field import unit_lengths
-from painn_ase.units import ev_to_invcm
+from painn_ase.spectra.anharmonic_field import unit_lengths, unit_moves
+from painn_ase.units import e2_angstrom2_per_ev_to_angstrom3, ev_to_invcm
 
 Array = NDArray[np.float64]
 H, O = 1.00782503223, 15.99491461957  # noqa: E741
@@ -37,10 +37,28 @@ def energy(x: torch.Tensor) -> torch.Tensor:
     return stretch + bend**2 * (2.15 - 0.6 * bend - 0.5 * (ya + yb)) + 0.35 * bend * (ya + yb)
 
 
-class Triatomic(Calculator):  # type: ignore[misc]
-    """The surface as an ASE calculator with a Hessian and a dipole of two bond charges."""
+def dipole(x: Array) -> Array:
+    """Of two bond charges that fall with the bond's length, e Å (n, 3)."""
+    bonds = x[:, 1:] - x[:, :1]
+    lengths = np.linalg.norm(bonds, axis=2, keepdims=True)
+    found: Array = np.sum(0.33 * np.exp(-0.9 * (lengths - 0.958)) * bonds, axis=1)
+    return found
 
-    implemented_properties = ("energy", "forces", "dipole")  # type: ignore[assignment]
+
+def polarizability(x: Array) -> Array:
+    """Of two bonds that polarise along themselves, more so when stretched, e²Å²/eV (n, 3, 3)."""
+    bonds = x[:, 1:] - x[:, :1]
+    lengths = np.linalg.norm(bonds, axis=2)
+    along = np.einsum("nk,nka,nkb->nab", 0.03 * lengths**1.5, bonds, bonds)
+    across = 0.04 * np.sum(lengths**2, axis=1)
+    found: Array = along + across[:, None, None] * np.eye(3)
+    return found
+
+
+class Triatomic(Calculator):  # type: ignore[misc]
+    """The surface as an ASE calculator with a Hessian and responses."""
+
+    implemented_properties = ("energy", "forces", "dipole", "polarizability")  # type: ignore[assignment]
 
     def calculate(
         self,
@@ -52,11 +70,12 @@ class Triatomic(Calculator):  # type: ignore[misc]
         x = torch.tensor(self.atoms.positions[None], requires_grad=True)
         value = energy(x)
         (slope,) = torch.autograd.grad(value.sum(), x)
-        bonds = self.atoms.positions[1:] - self.atoms.positions[0]
+        at = self.atoms.positions[None]
         self.results = {
             "energy": value.item(),
             "forces": -slope[0].numpy(),
-            "dipole": 0.33 * bonds.sum(axis=0),
+            "dipole": dipole(at)[0],
+            "polarizability": polarizability(at)[0],
         }
 
     def get_hessian(self, atoms: Atoms) -> Array:
@@ -134,18 +153,94 @@ def test_constants_from_forces_are_the_derivatives_of_the_hessian() -> None:
         )
 
 
-def test_first_order_intensities_of_a_linear_dipole_are_the_harmonic_ones() -> None:
+def test_slopes_of_the_surfaces_are_those_of_the_harmonic_analysis() -> None:
+    """By finite differences along Cartesian axes: charges and slopes of the polarizability."""
     atoms = molecule()
-    charges = 0.33 * np.stack([-2.0 * np.eye(3), np.eye(3), np.eye(3)])
+    step = 1e-4
+    moved = np.repeat(atoms.positions[None], 18, axis=0).reshape(3, 3, 2, 3, 3)
+    for i, c in np.ndindex(3, 3):
+        moved[i, c, 0, i, c] += step
+        moved[i, c, 1, i, c] -= step
+
+    def slopes(values: Array) -> Array:
+        both = values.reshape(3, 3, 2, *values.shape[1:])
+        found: Array = (both[:, :, 0] - both[:, :, 1]) / (2.0 * step)
+        return found
+
+    flat = moved.reshape(18, 3, 3)
     modes = harmonic_from_arrays(
-        atoms.get_masses(), atoms.positions, atoms.calc.get_hessian(atoms), born_charges=charges
+        atoms.get_masses(),
+        atoms.positions,
+        atoms.calc.get_hessian(atoms),
+        born_charges=slopes(dipole(flat)).transpose(0, 2, 1),
+        polarizability_derivatives=slopes(polarizability(flat)) * e2_angstrom2_per_ev_to_angstrom3,
     )
-    result = anharmonic(quartic_field(atoms))
-    assert modes.infrared is not None
-    assert result.infrared is not None
-    # km/mol go with the wavenumber of the line
-    ratio = result.fundamentals / result.harmonic
-    np.testing.assert_allclose(result.infrared, modes.infrared * ratio, rtol=1e-3)
+    result = anharmonic(quartic_field(atoms, radii=(0.1, 0.2), check=(0.05, 0.1)))
+    for ours, theirs in (
+        (result.harmonic_infrared, modes.infrared),
+        (result.harmonic_raman, modes.raman),
+    ):
+        assert ours is not None
+        assert theirs is not None
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_curvatures_and_thirds_are_derivatives_along_the_modes() -> None:
+    atoms = molecule()
+    moves = unit_moves(harmonic(atoms))
+    field = quartic_field(atoms, radii=(0.1, 0.2), check=(0.05, 0.1))
+    t = 0.1
+    for surface, response in ((field.dipole, dipole), (field.polarizability, polarizability)):
+        assert surface is not None
+        assert surface.curvatures is not None
+        assert surface.thirds is not None
+        scale = 1.0 if response is dipole else e2_angstrom2_per_ev_to_angstrom3
+
+        def at(q: Array, response: Any = response, scale: float = scale) -> Array:
+            found: Array = scale * response(atoms.positions + np.tensordot(q, moves, 1)[None])[0]
+            return found
+
+        unit = t * np.eye(3)
+        for i, j in np.ndindex(3, 3):
+            a, b = unit[i], unit[j]
+            mixed = at(a + b) - at(a - b) - at(b - a) + at(-a - b)
+            second = mixed / (4.0 * t**2)
+            # ∂²/∂i² at ±j, and where i = j the third difference
+            third = at(a + b) - 2.0 * at(b) + at(b - a) - at(a - b) + 2.0 * at(-b) - at(-a - b)
+            third = third / (2.0 * t**3)
+            size = 1e-3 * np.abs(surface.slopes).max()
+            np.testing.assert_allclose(surface.curvatures[i, j], second, atol=size)
+            np.testing.assert_allclose(surface.thirds[i, j], third, atol=size)
+
+
+def test_intensities_of_a_triatomic_are_those_of_the_exact_solution() -> None:
+    """Relative errors of second order go with ħ²: nine times the mass leaves a ninth."""
+    cases = (
+        ("infrared", dipole, absorption, 1.0),
+        ("raman", polarizability, activity, e2_angstrom2_per_ev_to_angstrom3),
+    )
+    for name, response, strength, scale in cases:
+        errors, plain = [], []
+        for factor, n_r, n_angle in ((1.0, 14, 22), (9.0, 18, 28)):
+            result = anharmonic(quartic_field(molecule(factor), radii=(0.2, 0.4), check=(0.1, 0.2)))
+            levels, moments = radau_moments(
+                lambda x: energy(torch.tensor(x)).numpy(),
+                response,
+                minimum(),
+                factor * np.array([O, H, H]),
+                n_r,
+                n_angle,
+            )
+            above = levels - levels[0]
+            rows = [int(np.argmin(np.abs(above - v))) for v in result.fundamentals]
+            exact = strength(above[rows], scale * moments[rows])
+            errors.append(getattr(result, name) / exact - 1.0)
+            plain.append(getattr(result, f"harmonic_{name}") / exact - 1.0)
+        assert np.abs(errors[0]).max() < 0.01
+        np.testing.assert_array_less(np.abs(errors[1]), np.abs(errors[0]) / 8.0)
+        # the harmonic ones err in first order of ħ
+        assert np.linalg.norm(plain[0]) > 10.0 * np.linalg.norm(errors[0])
+        assert np.linalg.norm(plain[1]) > 30.0 * np.linalg.norm(errors[1])
 
 
 def test_the_ground_state_of_water_has_its_rotational_constants_lowered_and_raised() -> None:

@@ -12,11 +12,9 @@ from ase.build import molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones
 from ase.optimize import BFGS
-from radau import radau_levels
 
 from painn_ase.calculator import PaiNNCalculator
 from painn_ase.errors import DataError, GeometryError, PaiNNWarning, UnstableRunError
-from painn_ase.evaluation import evaluate
 from painn_ase.models import bundled_models
 from painn_ase.spectra import harmonic
 from painn_ase.testing import draw_quantum, examine, quantum_width
@@ -132,35 +130,6 @@ def test_bundled_models_bear_quantum_nuclei(name, structure) -> None:
     assert found.n_holes == 0
     assert found.lowest > 0.5
     assert found.highest < 2.5
-
-
-@pytest.mark.skipif("water" not in bundled_models(), reason="no bundled water model")
-def test_the_exact_levels_of_bundled_water_are_those_of_the_surface_it_learnt() -> None:
-    """Of Partridge and Schwenke's surface: 1594.4, 3656.1 and 3755.0 cm⁻¹."""
-    atoms = molecule("H2O")
-    atoms.set_masses("most_common")
-    atoms.calc = PaiNNCalculator("water", dtype="float64")
-    BFGS(atoms, logfile=None).run(fmax=1e-5, steps=500)
-
-    lowest = atoms.get_potential_energy()
-
-    def surface(positions: np.ndarray) -> np.ndarray:
-        """The model where it has data, up to 3 eV; beyond, where no level reaches, a wall."""
-        bonds = positions[:, 1:] - positions[:, :1]
-        lengths = np.linalg.norm(bonds, axis=2)
-        cosine = np.einsum("na,na->n", bonds[:, 0], bonds[:, 1]) / lengths.prod(axis=1)
-        angle = np.degrees(np.arccos(cosine))
-        known = ((lengths > 0.70) & (lengths < 1.42)).all(axis=1) & (angle > 55) & (angle < 170)
-        frames = [Atoms("OH2", x) for x in positions[known]]
-        energies = np.full(len(positions), lowest + 4.3)
-        energies[known] = [one["energy"] for one in evaluate(atoms.calc, frames, ["energy"])]
-        return energies
-
-    levels = radau_levels(surface, atoms.positions, atoms.get_masses(), 14, 22)
-    above = levels[1:] - levels[0]
-    assert levels[0] == pytest.approx(4638.0, abs=3.0)
-    off = [above[np.argmin(np.abs(above - exact))] - exact for exact in (1594.4, 3656.1, 3755.0)]
-    np.testing.assert_allclose(off, 0.0, atol=2.0)
 
 
 class Reshaped(PaiNNCalculator):

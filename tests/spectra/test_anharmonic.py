@@ -13,81 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from oscillators import coupled, exact, morse
 
 from painn_ase.errors import DataError, PaiNNWarning
-from painn_ase.spectra import QuarticField, Rotor, anharmonic, rotor_of
+from painn_ase.spectra import PropertySurface, QuarticField, Rotor, anharmonic, rotor_of
 from painn_ase.spectra.anharmonic_constants import VibrationalConstants, fermi_resonances
 
 Array = NDArray[np.float64]
-
-
-def morse(frequency: float, anharmonicity: float) -> QuarticField:
-    """V = D(1 - exp(-aq))² to fourth order: c = -3ωa, d = 7ωa²."""
-    a = math.sqrt(2.0 * anharmonicity / frequency)
-    cubic = np.full((1, 1, 1), -3.0 * frequency * a)
-    return QuarticField(np.array([frequency]), cubic, np.full((1, 1, 1), 7.0 * frequency * a * a))
-
-
-def coupled(
-    frequencies: tuple[float, ...],
-    scale: float,
-    seed: int = 5,
-    fixed: dict[tuple[int, ...], float] | None = None,
-) -> QuarticField:
-    """Every cubic and semi-diagonal quartic constant; they go with scale and its square."""
-    n = len(frequencies)
-    rng = np.random.default_rng(seed)
-    cubic, quartic = np.zeros((n, n, n)), np.zeros((n, n, n))
-    for t in itertools.combinations_with_replacement(range(n), 3):
-        value = (fixed or {}).get(t, 250.0 * scale * rng.uniform(-1.0, 1.0))
-        for p in itertools.permutations(t):
-            cubic[p] = value
-    for i, j in itertools.combinations_with_replacement(range(n), 2):
-        value = (100.0 if i == j else 50.0) * scale**2 * rng.uniform(0.5, 1.0)
-        quartic[i, j, j] = quartic[j, i, i] = value
-    for i, j in itertools.permutations(range(n), 2):
-        quartic[i, i, j] = quartic[i, j, i] = 25.0 * scale**2 * rng.uniform(-1.0, 1.0)
-    return QuarticField(np.array(frequencies), cubic, quartic)
-
-
-def exact(field: QuarticField, n_basis: int, dipole: Array | None = None) -> tuple[Array, Array]:
-    """Levels of the potential in a product basis, and the transition dipoles from the lowest."""
-    n = len(field.frequencies)
-    q = np.zeros((n_basis + 6, n_basis + 6))
-    up = np.arange(n_basis + 5)
-    q[up, up + 1] = q[up + 1, up] = np.sqrt((up + 1) / 2)
-    power = [np.linalg.matrix_power(q, k)[:n_basis, :n_basis] for k in range(5)]
-    number = np.diag(np.arange(n_basis) + 0.5)
-
-    def product(factors: list[Array]) -> Array:
-        out = np.eye(1)
-        for factor in factors:
-            out = np.kron(out, factor)
-        return out
-
-    def powers(modes: tuple[int, ...]) -> Array:
-        counts = [modes.count(k) for k in range(n)]
-        return product([power[k] for k in counts]) / math.prod(math.factorial(k) for k in counts)
-
-    h = np.zeros((n_basis**n, n_basis**n))
-    for k in range(n):
-        factors = [number if k == j else power[0] for j in range(n)]
-        h += field.frequencies[k] * product(factors)
-    for t in itertools.combinations_with_replacement(range(n), 3):
-        h += field.cubic[t] * powers(t)
-    for t in itertools.combinations_with_replacement(range(n), 4):
-        doubled = [k for k in set(t) if t.count(k) > 1]
-        if doubled:
-            rest = list(t)
-            rest.remove(doubled[0])
-            rest.remove(doubled[0])
-            h += field.quartic[doubled[0], rest[0], rest[1]] * powers(t)
-    values, vectors = np.linalg.eigh(h)
-    moments = np.zeros((len(values), 3))
-    if dipole is not None:
-        for k, slope in enumerate(dipole):
-            moments += np.outer(vectors[:, 0] @ powers((k,)) @ vectors, slope)
-    return values, moments
 
 
 def test_a_morse_oscillator_is_exact() -> None:
@@ -204,9 +136,11 @@ def test_the_zero_point_does_not_depend_on_which_resonances_are_taken_out(gap: f
 def test_intensities_of_a_resonance_are_shared_as_in_the_diagonalisation() -> None:
     field = coupled((1510.0, 3000.0), 0.15, fixed={(0, 0, 1): 100.0})
     slopes = np.array([[0.02, 0.0, 0.0], [0.05, 0.03, 0.0]])
-    field = QuarticField(field.frequencies, field.cubic, field.quartic, dipole_slopes=slopes)
+    field = QuarticField(
+        field.frequencies, field.cubic, field.quartic, dipole=PropertySurface(slopes)
+    )
     result = anharmonic(field)
-    levels, moments = exact(field, 24, slopes)
+    levels, moments = exact(field, 24, field.dipole)
     ours = result.levels
     assert ours.moments is not None
     for value, moment in zip(ours.wavenumbers[:3], ours.moments[:3], strict=True):
@@ -219,9 +153,11 @@ def test_overtones_and_combinations_borrow_through_cubic_constants() -> None:
     errors = []
     for scale in (0.2, 0.1):
         base = coupled((1100.0, 1730.0, 2500.0), scale)
-        field = QuarticField(base.frequencies, base.cubic, base.quartic, dipole_slopes=slopes)
+        field = QuarticField(
+            base.frequencies, base.cubic, base.quartic, dipole=PropertySurface(slopes)
+        )
         ours = anharmonic(field, threshold=1e9, frozen=()).levels
-        levels, moments = exact(field, 9, slopes)
+        levels, moments = exact(field, 9, field.dipole)
         assert ours.moments is not None
         apart = []
         for value, moment in zip(ours.wavenumbers[3:6], ours.moments[3:6], strict=True):
@@ -237,9 +173,7 @@ def test_the_curvature_of_the_dipole_makes_overtones_bright() -> None:
     curvature[0, 0, 2] = 0.04
     w = np.array([1000.0])
     nothing = np.zeros((1, 1, 1))
-    field = QuarticField(
-        w, nothing, nothing, dipole_slopes=np.zeros((1, 3)), dipole_curvatures=curvature
-    )
+    field = QuarticField(w, nothing, nothing, dipole=PropertySurface(np.zeros((1, 3)), curvature))
     moments = anharmonic(field).levels.moments
     assert moments is not None
     # <0|½ μ'' q²|2> = μ''/(2√2)
@@ -249,7 +183,7 @@ def test_the_curvature_of_the_dipole_makes_overtones_bright() -> None:
 def test_sticks_are_all_lines_and_need_a_dipole() -> None:
     base = coupled((200.0, 1500.0, 2700.0), 0.3)
     slopes = np.array([[0.1, 0.0, 0.0], [0.0, 0.05, 0.0], [0.0, 0.0, 0.07]])
-    field = QuarticField(base.frequencies, base.cubic, base.quartic, dipole_slopes=slopes)
+    field = QuarticField(base.frequencies, base.cubic, base.quartic, dipole=PropertySurface(slopes))
     with pytest.warns(PaiNNWarning, match="frozen"):
         result = anharmonic(field, frozen=np.array([0]))
     sticks = result.infrared_sticks()
