@@ -38,6 +38,7 @@ def figures() -> dict[str, str]:
         "figures_scaling.md": scaling(),
         "figures_replicas.md": replicas(),
         "figures_ring.md": ring_polymers(),
+        "figures_anharmonic.md": perturbation_theory(),
         "figures_cuda.md": cuda(),
         "figures_training.md": training(),
         "figures_models.md": models(),
@@ -189,6 +190,31 @@ def ring_polymers() -> str:
     return table((*heads, "SchNetPack 2.2, CPU ms", "ratio"), sorted(rows)) + (
         "\n`benchmarks/results/ring_polymer_*.json`\n"
     )
+
+
+def perturbation_theory() -> str:
+    """What a field and the levels with their intensities cost."""
+    record = _load(RESULTS / "anharmonic.json")
+    rows = [
+        (
+            f"{model}, {r['modes']} modes",
+            f"{r['structures']:,}",
+            " and ".join(r["properties"]),
+            _number(r["field_cpu_s"]),
+            _number(1e3 * r["levels_cpu_s"]["median"]),
+            _number(1e3 * r["levels_with_check_cpu_s"]["median"]),
+        )
+        for model, r in record["figures"].items()
+    ]
+    heads = (
+        "CPU",
+        "structures",
+        "with",
+        "field, s",
+        "levels and intensities, ms",
+        "with check, ms",
+    )
+    return table(heads, rows) + "\n`benchmarks/results/anharmonic.json`\n"
 
 
 def cuda() -> str:

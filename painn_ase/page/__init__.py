@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from painn_ase.page.record import page_record
 from painn_ase.page.render import Page
-from painn_ase.page.result import PageLevels, PageResult, PageRun
+from painn_ase.page.result import PageLevel, PageLevels, PageResult, PageRun
 
-__all__ = ["Page", "PageLevels", "PageResult", "PageRun", "page_record"]
+__all__ = ["Page", "PageLevel", "PageLevels", "PageResult", "PageRun", "page_record"]

@@ -7,7 +7,7 @@ are explained in ``docs/report_page.md``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from painn_ase.page.character import bonds_of, mode_characters
 from painn_ase.page.checks import checks_of
 from painn_ase.page.citations import citations_of
 from painn_ase.page.packing import digits, packed, rounded
-from painn_ase.page.result import PageLevels, PageResult, PageRun
+from painn_ase.page.result import PageLevel, PageLevels, PageResult, PageRun
 from painn_ase.spectra import HarmonicResult, Spectrum, harmonic_lines
 from painn_ase.spectra.foreign import as_absorbance
 from painn_ase.spectra.shown import edge_of_zero, shown_range
@@ -231,21 +231,69 @@ def _modes(
         "displacement": packed(modes.modes.reshape(len(modes.frequencies), -1), n_bytes),
         "lines": {name: found for name, found in lines.items() if found is not None},
         "n_held": modes.n_held,
-        "anharmonic": None if levels is None else _levels(levels),
+        "anharmonic": None if levels is None else _levels(levels, curves),
     }
 
 
-def _levels(levels: PageLevels) -> dict[str, Any]:
-    strongest = max((line[2] for line in levels.others), default=0.0)
+def _levels(levels: PageLevels, curves: Mapping[str, Spectrum]) -> dict[str, Any]:
+    """Fundamentals, the stronger of the other levels, and the areas of both in that order."""
+
+    def optional(values: Array | None) -> list[float] | None:
+        return None if values is None else digits(values)
+
+    def short(value: float | None) -> float | None:
+        return None if value is None else float(f"{value:.4g}")
+
+    infrared = max((line.infrared or 0.0 for line in levels.others), default=0.0)
+    raman = max((line.raman or 0.0 for line in levels.others), default=0.0)
+    others = [
+        line
+        for line in levels.others
+        if (line.infrared or 0.0) > _WEAKEST * infrared or (line.raman or 0.0) > _WEAKEST * raman
+    ]
+    lines = {name: _level_lines(levels, others, spectrum) for name, spectrum in curves.items()}
     return {
         "frequency": digits(levels.fundamentals, 6),
-        "infrared": None if levels.infrared is None else digits(levels.infrared),
+        "infrared": optional(levels.infrared),
+        "raman": optional(levels.raman),
         "others": [
-            [name, round(float(place), 2), float(f"{strength:.4g}")]
-            for name, place, strength in levels.others
-            if strength > _WEAKEST * strongest
+            [line.name, round(line.wavenumber, 2), short(line.infrared), short(line.raman)]
+            for line in others
         ],
+        "lines": {name: found for name, found in lines.items() if found is not None},
     }
+
+
+def _level_lines(
+    levels: PageLevels, others: list[PageLevel], spectrum: Spectrum
+) -> list[float] | None:
+    """Area of each level in the unit of a curve times cm⁻¹; None where it has none there."""
+    wavenumbers = np.concatenate([levels.fundamentals, [line.wavenumber for line in others]])
+    order = np.argsort(wavenumbers, kind="stable")
+
+    def all_of(name: str) -> Array | None:
+        own, more = getattr(levels, name), [getattr(line, name) for line in others]
+        if own is None or any(value is None for value in more):
+            return None
+        return np.concatenate([own, more])[order]
+
+    # lines do not ask how the atoms move
+    as_modes = HarmonicResult(
+        frequencies=wavenumbers[order],
+        modes=np.zeros((len(order), 1, 3)),
+        masses=np.ones(1),
+        positions=np.zeros((1, 3)),
+        symbols=("X",),
+        infrared=all_of("infrared"),
+        raman=all_of("raman"),
+        depolarisation=all_of("depolarisation"),
+    )
+    found = _lines(as_modes, spectrum)
+    if found is None:
+        return None
+    areas = np.zeros(len(order))
+    areas[order] = found
+    return digits(areas)
 
 
 def _lines(modes: HarmonicResult, spectrum: Spectrum) -> list[float] | None:

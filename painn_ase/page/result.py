@@ -11,9 +11,20 @@ from numpy.typing import NDArray
 
 from painn_ase.spectra import HarmonicResult, Spectrum
 
-__all__ = ["PageLevels", "PageResult", "PageRun"]
+__all__ = ["PageLevel", "PageLevels", "PageResult", "PageRun"]
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PageLevel:
+    """An overtone or a combination: cm⁻¹, km/mol, Å⁴/amu and the depolarisation ratio."""
+
+    name: str
+    wavenumber: float
+    infrared: float | None = None
+    raman: float | None = None
+    depolarisation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -26,13 +37,17 @@ class PageLevels:
         cm⁻¹, in the order of the modes.
     infrared : ndarray (n_modes,) or None
         Of the fundamentals, km/mol.
-    others : sequence of (str, float, float)
-        Overtones and combinations: name, cm⁻¹, km/mol.
+    raman, depolarisation : ndarray (n_modes,) or None
+        Of the fundamentals, Å⁴/amu and the ratio for plane-polarised light.
+    others : sequence of PageLevel
+        Overtones and combinations.
     """
 
     fundamentals: Array
     infrared: Array | None = None
-    others: tuple[tuple[str, float, float], ...] = ()
+    raman: Array | None = None
+    depolarisation: Array | None = None
+    others: tuple[PageLevel, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from painn_ase.spectra.anharmonic_constants import (
 from painn_ase.spectra.anharmonic_field import QuarticField, check_modes
 from painn_ase.spectra.anharmonic_levels import harmonic_infrared, harmonic_raman, levels_of
 from painn_ase.spectra.anharmonic_result import AnharmonicResult
+from painn_ase.spectra.normal_modes import tensor_activities
 
 __all__ = ["anharmonic", "chosen_modes"]
 
@@ -91,6 +92,13 @@ def anharmonic(
         fundamentals=_spread(field.frequencies, levels.wavenumbers, kept),
         infrared=_of_fundamentals(harmonic_infrared(field), levels.infrared, kept),
         raman=_of_fundamentals(harmonic_raman(field), levels.raman, kept),
+        depolarisation=_of_fundamentals(
+            None
+            if field.polarizability is None
+            else tensor_activities(field.polarizability.slopes)[1],
+            levels.depolarisation,
+            kept,
+        ),
         harmonic_infrared=harmonic_infrared(field),
         harmonic_raman=harmonic_raman(field),
         levels=levels,

@@ -87,6 +87,12 @@ class LevelList:
             return None
         return _activity(self.wavenumbers, self.polarizabilities)
 
+    @property
+    def depolarisation(self) -> Array | None:
+        """Of plane-polarised light, 0 to ¾; 0 where there is no activity (n_states,)."""
+        given = self.polarizabilities
+        return None if given is None else tensor_activities(given)[1]
+
 
 def harmonic_infrared(field: QuarticField) -> Array | None:
     """Absorption of each mode by the dipole's slope alone, km/mol (n_modes,)."""

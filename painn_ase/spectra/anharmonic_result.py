@@ -41,6 +41,8 @@ class AnharmonicResult:
         modes harmonic.
     raman : ndarray (n_modes,) or None
         Raman activities of the fundamentals, Å⁴/amu, likewise.
+    depolarisation : ndarray (n_modes,) or None
+        Of the fundamentals, for plane-polarised light.
     harmonic_infrared, harmonic_raman : ndarray (n_modes,) or None
         Those of the harmonic modes.
     levels : LevelList
@@ -64,6 +66,7 @@ class AnharmonicResult:
     fundamentals: Array
     infrared: Array | None
     raman: Array | None
+    depolarisation: Array | None
     harmonic_infrared: Array | None
     harmonic_raman: Array | None
     levels: LevelList
@@ -222,6 +225,7 @@ class AnharmonicResult:
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, modes counted from 1; wavenumbers in cm⁻¹."""
         infrared, raman = self.levels.infrared, self.levels.raman
+        ratios = self.levels.depolarisation
         kept = [k + 1 for k in self._kept()]
         levels = []
         for n, quanta in enumerate(self.levels.quanta):
@@ -232,6 +236,7 @@ class AnharmonicResult:
                     "share": float(self.levels.shares[n]),
                     "infrared": None if infrared is None else float(infrared[n]),
                     "raman": None if raman is None else float(raman[n]),
+                    "depolarisation": None if ratios is None else float(ratios[n]),
                     "order": int(self.levels.orders[n]),
                     "coupled": bool(self.levels.coupled[n]),
                 }
@@ -248,6 +253,7 @@ class AnharmonicResult:
             "frozen": [k + 1 for k in self.frozen],
             "infrared": _listed(self.infrared),
             "raman": _listed(self.raman),
+            "depolarisation": _listed(self.depolarisation),
             "harmonic_infrared": _listed(self.harmonic_infrared),
             "harmonic_raman": _listed(self.harmonic_raman),
             "levels": levels,

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from painn_ase.errors import DataError, PaiNNWarning
-from painn_ase.page import Page, PageLevels, PageResult, PageRun, page_record
+from painn_ase.page import Page, PageLevel, PageLevels, PageResult, PageRun, page_record
 from painn_ase.spec import from_dict, to_dict
 from painn_ase.spectra import HarmonicResult, Spectrum, load_spectrum
 from painn_ase.trajectory import TrajectoryReader
@@ -361,12 +361,21 @@ def _levels(path: Path, modes: HarmonicResult) -> PageLevels:
             raise ValueError(f"its format is {found['format']!r}")
         harmonic = np.array(found["harmonic"], dtype=np.float64)
         fundamentals = np.array(found["fundamentals"], dtype=np.float64)
-        strengths = found["infrared"]
-        infrared = None if strengths is None else np.array(strengths, dtype=np.float64)
+        strengths = {  # files of earlier versions know no Raman
+            name: None if found.get(name) is None else np.array(found[name], dtype=np.float64)
+            for name in ("infrared", "raman", "depolarisation")
+        }
         others = tuple(
-            (_level_name(level["quanta"]), float(level["wavenumber"]), float(level["infrared"]))
+            PageLevel(
+                _level_name(level["quanta"]),
+                float(level["wavenumber"]),
+                **{
+                    name: None if level.get(name) is None else float(level[name])
+                    for name in strengths
+                },
+            )
             for level in found["levels"]
-            if sum(level["quanta"].values()) > 1 and level["infrared"] is not None
+            if sum(level["quanta"].values()) > 1
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} holds no levels of `painn-ase anharmonic`: {error!r}.") from error
@@ -377,7 +386,7 @@ def _levels(path: Path, modes: HarmonicResult) -> PageLevels:
             f"{path} is of other normal modes: its harmonic wavenumbers differ from those of the "
             "folder. Analyse the same structure with the same model."
         )
-    return PageLevels(fundamentals, infrared, others)
+    return PageLevels(fundamentals, others=others, **strengths)
 
 
 def _level_name(quanta: Mapping[str, int]) -> str:

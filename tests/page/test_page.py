@@ -9,6 +9,7 @@ import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -267,6 +268,15 @@ def test_harmonic_writes_a_page_and_report_writes_it_again(tmp_path: Path) -> No
     assert again["model"] == first["model"]
 
 
+def all_names(record: dict[str, Any]) -> list[str]:
+    """Overtones and combinations of a file of levels as the page calls them."""
+    return [
+        " + ".join(f"{'2 ' if n == 2 else ''}ν{mode}" for mode, n in level["quanta"].items())
+        for level in record["levels"]
+        if sum(level["quanta"].values()) > 1
+    ]
+
+
 def test_anharmonic_levels_stand_beside_their_modes(tmp_path: Path) -> None:
     out, other = tmp_path / "modes", tmp_path / "levels"
     for command in (
@@ -281,7 +291,24 @@ def test_anharmonic_levels_stand_beside_their_modes(tmp_path: Path) -> None:
     given = json.loads(levels.read_text(encoding="utf-8"))
     np.testing.assert_allclose(modes["anharmonic"]["frequency"], given["fundamentals"], rtol=1e-5)
     assert all(h > a for h, a in zip(modes["frequency"], given["fundamentals"], strict=True))
-    assert "2 ν1" in [name for name, _, _ in modes["anharmonic"]["others"]]
+    names = [name for name, *_ in modes["anharmonic"]["others"]]
+    assert "2 ν1" in names
+    lines = modes["anharmonic"]["lines"]
+    assert lines.keys() == modes["lines"].keys()
+    np.testing.assert_allclose(lines["infrared"][:3], given["infrared"], rtol=1e-3)
+    both = {name: given["levels"][3:][k]["infrared"] for k, name in enumerate(all_names(given))}
+    np.testing.assert_allclose(lines["infrared"][3:], [both[name] for name in names], rtol=1e-3)
+    # both polarisations together are the activity 45a² + 7γ², over ν̃ and times (laser − ν̃)⁴
+    new, old = (np.add(found["vv"], found["vh"]) for found in (lines, modes["lines"]))
+    laser = 1e7 / 532.0
+
+    def scale(v: np.ndarray) -> np.ndarray:
+        return (laser - v) ** 4 / v
+
+    for k in (1, 2):  # far above kT, where a Stokes factor is 1
+        places = np.array([given["fundamentals"][k], modes["frequency"][k]])
+        expected = np.array([given["raman"][k], modes["raman"][k]]) * scale(places)
+        assert new[k] / old[k] == pytest.approx(expected[0] / expected[1], rel=1e-3)
     given["harmonic"][0] += 100.0
     (out / "anharmonic.json").write_text(json.dumps(given), encoding="utf-8")
     with pytest.raises(DataError, match="of other normal modes"):

@@ -13,7 +13,7 @@ const has = {
   modes: results.some((r) => r.modes),
   laser: results.some((r) => r.conditions.laser_nm),
   error: results.some((r) => Object.values(r.curves).some((c) => c.error)),
-  levels: results.some((r) => r.modes?.anharmonic?.infrared && r.curves.infrared),
+  levels: results.some((r) => Object.keys(r.modes?.anharmonic?.lines ?? {}).length),
   lines: results.some((r) => Object.keys(r.lines).length),
 };
 const geometries = Object.keys(GEOMETRIES).filter((g) => results.some((r) => r.geometries.includes(g)));
@@ -96,13 +96,19 @@ function sticksOf(curve) {
   );
 }
 
-/** Anharmonic levels on the ordinate of an infrared curve, as sticksOf; null for the mode of others. */
+/** Anharmonic levels on the ordinate of a curve, as sticksOf; null for the mode of others. */
 function levelsOf(curve) {
   const found = curve.result.modes?.anharmonic;
-  if (!found?.infrared || curve.name !== 'infrared' || curve.unit.area !== 'km/mol') return null;
+  const areas = found?.lines[curve.name];
+  if (!areas) return null;
   const perArea = curve.fwhm ? curve.peak / (curve.fwhm * state.factor) : 1;
-  const fundamentals = found.frequency.map((v, k) => [moved(v), found.infrared[k] * perArea, k]);
-  return [...fundamentals, ...found.others.map(([, v, area]) => [moved(v), area * perArea, null])];
+  const gain = (v) => (curve.name === 'infrared' ? 1 : laserGain(curve.result, v));
+  const n = found.frequency.length;
+  return [...found.frequency, ...found.others.map(([, v]) => v)].map((v, k) => [
+    moved(v),
+    areas[k] * gain(v) * perArea,
+    k < n ? k : null,
+  ]);
 }
 
 function panelOf(name) {
