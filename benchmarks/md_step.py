@@ -140,8 +140,8 @@ def main() -> None:
     }
     for contender in workers:
         contender.close()
-    network = "" if options.network == "painn" else f"{options.network}_"
-    name = f"md_step_{network}{options.device.replace(':', '')}_{options.threads}t.json"
+    network = "" if options.network == "painn" else f"_{options.network}"
+    name = f"md_step_{options.device.replace(':', '')}_{options.threads}t{network}.json"
     path = options.output or HERE / "results" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n")

@@ -32,10 +32,15 @@ GNU_FLAGS = [
     "-fno-trapping-math",
     "-ffp-contract=fast",
 ]
-#: One hot file per instruction set, chosen at run time: a wheel runs on CPUs older than its own.
+_AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma"]
+_AVX2 = ["-mavx2", "-mfma"]
+#: One hot file per network and instruction set, chosen at run time: a wheel runs on CPUs older
+#: than its own.
 ISA_FLAGS = {
-    "kernel_avx512.cpp": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma"],
-    "kernel_avx2.cpp": ["-mavx2", "-mfma"],
+    "kernel_avx512.cpp": _AVX512,
+    "kernel_avx2.cpp": _AVX2,
+    "schnet_avx512.cpp": _AVX512,
+    "schnet_avx2.cpp": _AVX2,
 }
 #: The release that this one was tested with; anything later should do.
 ZIG = "ziglang>=0.13"
@@ -43,7 +48,8 @@ ZIG = "ziglang>=0.13"
 
 def kernel_extension() -> Extension:
     """The sources of the kernel, as setuptools takes them."""
-    names = ("dispatch.cpp", "readout.cpp", "kernel_portable.cpp", *sorted(ISA_FLAGS))
+    portable = ("dispatch.cpp", "readout.cpp", "kernel_portable.cpp", "schnet_portable.cpp")
+    names = (*portable, *sorted(ISA_FLAGS))
     return Extension(
         "painn_ase.kernels._fused",
         sources=[str(FOLDER / name) for name in names],

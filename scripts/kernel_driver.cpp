@@ -47,6 +47,7 @@ struct Weights {
 struct Shape {
   int f, blocks, rbf, basis, cutoff;
   std::vector<int32_t> hidden;
+  int filters = 0;  // of SchNet; 0 for PaiNN
 };
 
 struct Model {
@@ -60,8 +61,16 @@ struct Model {
   Model(const Shape& s, bool single) : shape(s) {
     const int f = s.f, elements = 3, h = 5;
     w.add(elements, f);
-    for (int k = 0; k < s.blocks; k++) w.layer(3 * f, s.rbf);
+    for (int k = 0; k < s.blocks && !s.filters; k++) w.layer(3 * f, s.rbf);
     for (int k = 0; k < s.blocks; k++) {
+      if (s.filters) {
+        w.add(s.filters, f);
+        w.layer(s.filters, s.rbf);
+        w.layer(s.filters, s.filters);
+        w.layer(f, s.filters);
+        w.layer(f, f);
+        continue;
+      }
       w.layer(f, f);
       w.layer(3 * f, f);
       w.add(2 * f, f);
@@ -103,7 +112,9 @@ struct Model {
     record.widths = widths.data();
     record.reference = reference.data();
     record.tensors = pointers.data();
-    record.n_stacks = 1;
+    record.network = s.filters ? PAINN_NETWORK_SCHNET : PAINN_NETWORK_PAINN;
+    record.n_filters = s.filters;
+    record.n_stacks = s.filters ? 0 : 1;
     record.stacks = &record_of_stack;
   }
 };
@@ -209,8 +220,8 @@ void check_readouts(Case& c) {
   }
 }
 
-void check(void* kernel, Case& c, int threads, bool single) {
-  for (bool response : {false, true}) {
+void check(void* kernel, Case& c, int threads, bool single, bool responses) {
+  for (int response = 0; response <= int(responses); response++) {
     const PainnTask energy_only = c.task(false, response);
     require(painn_compute(kernel, &energy_only, threads) == 0, "memory");
     const PainnTask full = c.task(true, response);
@@ -226,7 +237,7 @@ void check(void* kernel, Case& c, int threads, bool single) {
   const std::vector<double> start = c.positions;
   for (int sign : {1, -1}) {
     for (int x = 0; x < 3 * c.n; x++) c.positions[x] = start[x] + sign * step * c.velocities[x];
-    const PainnTask t = c.task(false, true);
+    const PainnTask t = c.task(false, responses);
     require(painn_compute(kernel, &t, threads) == 0, "memory");
     slope += sign * c.total() / (2. * step);
     for (size_t k = 0; k < scalar_slope.size(); k++)
@@ -236,7 +247,7 @@ void check(void* kernel, Case& c, int threads, bool single) {
   double expected = 0.;
   for (int x = 0; x < 3 * c.n; x++) expected -= forces[x] * c.velocities[x];
   require(std::abs(slope - expected) < 1e-5 * (1. + std::abs(expected)), "forces");
-  for (size_t k = 0; k < rates.size(); k++)
+  for (size_t k = 0; responses && k < rates.size(); k++)
     require(std::abs(scalar_slope[k] - rates[k]) < 1e-4 * (1. + std::abs(rates[k])), "rates");
 }
 
@@ -244,7 +255,8 @@ void check(void* kernel, Case& c, int threads, bool single) {
 
 int main() {
   const std::vector<Shape> shapes = {
-      {24, 3, 20, 0, 0, {12}}, {8, 1, 1, 1, 1, {}}, {40, 2, 7, 0, 1, {9, 5}}};
+      {24, 3, 20, 0, 0, {12}}, {8, 1, 1, 1, 1, {}}, {40, 2, 7, 0, 1, {9, 5}},
+      {24, 3, 20, 1, 0, {12}, 40}, {8, 1, 1, 0, 1, {}, 5}, {40, 2, 7, 1, 1, {9, 5}, 16}};
   int n_checks = 0;
   for (const Shape& shape : shapes)
     for (bool single : {false, true})
@@ -256,7 +268,7 @@ int main() {
         for (int threads : {1, 3, 2})
           for (const auto& size : std::vector<std::pair<int, int>>{{7, 1}, {1, 1}, {60, 4}, {110, 1}}) {
             Case c(size.first, size.second);
-            check(kernel, c, threads, single);
+            check(kernel, c, threads, single, !shape.filters);
             n_checks++;
           }
         painn_destroy(kernel);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the fused kernel with the address, undefined-behaviour and leak sanitizers, then with the
-# thread sanitizer, and drives it through scripts/kernel_driver.cpp. Needs g++ or clang++ (CXX).
+# Builds the fused kernels with the address, undefined-behaviour and leak sanitizers, then with the
+# thread sanitizer, and drives them through scripts/kernel_driver.cpp. Needs g++ or clang++ (CXX).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source=painn_ase/kernels/csrc
@@ -21,8 +21,10 @@ run() {
     for isa in portable avx2 avx512; do
         [[ $isa != portable && ${#x86[@]} == 0 ]] && continue
         # shellcheck disable=SC2086
-        "${CXX:-g++}" "${flags[@]}" "${x86[@]}" ${options[$isa]} -c "$source/kernel_$isa.cpp" \
-            -o "$work/$isa.o"
+        for network in kernel schnet; do
+            "${CXX:-g++}" "${flags[@]}" "${x86[@]}" ${options[$isa]} \
+                -c "$source/${network}_$isa.cpp" -o "$work/${network}_$isa.o"
+        done
     done
     "${CXX:-g++}" "${flags[@]}" "${x86[@]}" -pthread "$source/dispatch.cpp" "$source/readout.cpp" \
         scripts/kernel_driver.cpp "$work"/*.o -o "$work/driver"

@@ -33,6 +33,7 @@ def figures() -> dict[str, str]:
     """Markdown of every table, by the name that pages include it by."""
     return {
         "figures_md_step.md": md_step(),
+        "figures_networks.md": networks(),
         "figures_threads.md": threads(),
         "figures_kernel.md": kernel(),
         "figures_scaling.md": scaling(),
@@ -94,6 +95,31 @@ def md_step() -> str:
         + f"\n{record['machine']['cpu']}, one thread, {record['dtype']}, {record['date'][:10]}, "
         f"SchNetPack {versions['schnetpack']}, torch {versions['torch']}; "
         "`benchmarks/results/md_step_cpu_1t.json`, `…_batch.json`\n"
+    )
+
+
+def networks() -> str:
+    """A step of dynamics with the other networks, by contender."""
+    rows, sources = [], []
+    for network, named in (("schnet", "SchNet"), ("so3net", "SO3net")):
+        record = _load(RESULTS / f"md_step_cpu_1t_{network}.json")
+        medians: dict[str, dict[str, float]] = {}
+        for r in record["results"]:
+            medians.setdefault(r["system"], {})[r["contender"]] = r["median_cpu_ms"]
+        for system, ms in medians.items():
+            peer = min(value for who, value in ms.items() if who.startswith("schnetpack"))
+            auto, eager = ms.get("painn_ase:auto"), ms["painn_ase:eager"]
+            rows.append(
+                (
+                    f"{named}, {SYSTEMS[system]}",
+                    "–" if auto is None else _number(auto),
+                    *(_number(value) for value in (eager, peer, peer / (auto or eager))),
+                )
+            )
+        sources.append(f"{record['machine']['cpu']}, {record['date'][:10]}")
+    return table(("", "fused kernel", "plain torch", "SchNetPack", "ratio"), rows) + (
+        f"\n{'; '.join(dict.fromkeys(sources))}, one thread, float32; "
+        "`benchmarks/results/md_step_cpu_1t_schnet.json`, `…_so3net.json`\n"
     )
 
 

@@ -10,6 +10,9 @@ from painn_ase.kernels.interface import (
     register_backend,
     select_backend,
 )
+from painn_ase.kernels.packing import KernelNetwork, packs
+from painn_ase.kernels.painn_weights import PaiNNWeights
+from painn_ase.kernels.schnet_weights import SchNetWeights
 from painn_ase.kernels.structure import EnergyForces
 
 __all__ = [
@@ -19,7 +22,11 @@ __all__ = [
     "EnergyForces",
     "FusedBackend",
     "FusedKernel",
+    "KernelNetwork",
+    "PaiNNWeights",
+    "SchNetWeights",
     "available_backends",
+    "packs",
     "register_backend",
     "select_backend",
     "why_not_fused",

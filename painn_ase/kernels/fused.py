@@ -1,4 +1,4 @@
-"""Energies, forces and virial of a PaiNN potential by the compiled kernel, without torch in a step.
+"""Energies, forces and virial of a potential by the compiled kernel, without torch in a step.
 
 The mathematics is in csrc/: forward and backward pass written out, each pair once, filters
 evaluated per block of pairs and again in the backward pass. Here weights are handed over, pair
@@ -28,12 +28,13 @@ from painn_ase.kernels.library import (
 from painn_ase.kernels.packing import (
     create_kernel,
     frequency_offsets,
+    kernel_network,
+    known_kinds,
     stack_names,
     stack_sizes,
 )
 from painn_ase.kernels.structure import EnergyForces, Response, ResponseStack, Structure
 from painn_ase.potential import AtomisticPotential
-from painn_ase.spec import PaiNNSpec
 
 __all__ = ["FusedKernel", "why_not_fused"]
 
@@ -62,13 +63,12 @@ def why_not_fused(potential: AtomisticPotential) -> str | None:
         )
     if potential.scatter_backend == "torch_scatter":
         return "torch-scatter was asked for, and the fused kernel does its own sums."
-    network = spec.representation
-    if not isinstance(network, PaiNNSpec):
-        return f"the fused kernel knows PaiNN only, this network is of kind {network.kind!r}."
-    if spec.heads.dipole is not None and spec.heads.dipole.kind == "point_charge":
-        return "the fused kernel has no dipole of point charges."
-    if network.filter_hidden:
-        return "the fused kernel knows linear filters only, this model's have hidden layers."
+    network, known = spec.representation, kernel_network(potential)
+    if known is None:
+        kinds = " and ".join(known_kinds())
+        return f"the fused kernel knows {kinds}, this network is of kind {network.kind!r}."
+    if (reason := known.why_not(potential)) is not None:
+        return reason
     if network.radial_basis == "bessel":
         off = frequency_offsets(potential)
         if np.abs(off).max() * network.cutoff > _FREQUENCY_TOLERANCE:

@@ -19,6 +19,7 @@ from painn_ase.kernels.checks import check_against_eager
 from painn_ase.kernels.fused import FusedKernel, why_not_fused
 from painn_ase.kernels.interface import Backend, register_backend
 from painn_ase.kernels.library import best_instruction_set, why_unavailable
+from painn_ase.kernels.packing import gives_responses
 from painn_ase.kernels.structure import EnergyForces, Response
 from painn_ase.potential import AtomisticPotential, Prediction
 from painn_ase.potential.derivatives import stress_from_virial
@@ -37,8 +38,9 @@ FUSED_RESPONSE = frozenset({"dipole", "dipole_flux", "polarizability", "polariza
 class FusedBackend(Backend):
     """Energy, forces, stress, dipole, polarizability, fluxes by the CPU kernel; the rest by eager.
 
-    Born charges, ∂α/∂r, the Hessian and charges of a head of their own are eager's. Before the
-    first answer the kernel is compared with eager float64 on a probe structure.
+    Of SchNet the kernel gives energy, forces and stress. Born charges, ∂α/∂r, the Hessian and
+    charges of a head of their own are eager's. Before the first answer the kernel is compared
+    with eager float64 on a probe structure.
 
     Parameters
     ----------
@@ -187,6 +189,8 @@ class FusedBackend(Backend):
 
 def _response_names(potential: AtomisticPotential) -> frozenset[str]:
     """Quantities of heads other than the energy's that the kernel gives for this potential."""
+    if not gives_responses(potential):
+        return frozenset()
     # Charges without a head of their own are the dipole head's latent ones.
     return FUSED_RESPONSE if "charges" in potential.heads else FUSED_RESPONSE | {"charges"}
 

@@ -46,7 +46,7 @@ STAGES = (
 )
 #: Gated stacks a model may have: dipole and polarizability.
 MAX_STACKS = 2
-_ABI_VERSION = 3
+_ABI_VERSION = 4
 
 _doubles = ctypes.POINTER(ctypes.c_double)
 _ints = ctypes.POINTER(ctypes.c_int32)
@@ -97,8 +97,10 @@ class ModelRecord(ctypes.Structure):
         ("reference", _doubles),
         ("tensors", ctypes.POINTER(_doubles)),
         ("n_stacks", ctypes.c_int32),
-        ("reserved", ctypes.c_int32),
+        ("network", ctypes.c_int32),
         ("stacks", ctypes.POINTER(StackRecord)),
+        ("n_filters", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
     )
 
 

@@ -1,10 +1,15 @@
-"""A potential's weights in the order and form in which the compiled kernel takes them."""
+"""A potential's weights in the order and form in which the compiled kernel takes them.
+
+What differs from network to network says a :class:`KernelNetwork`, one file a kind.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import math
-from typing import Any, TypeAlias
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,32 +18,100 @@ from numpy.typing import NDArray
 from painn_ase.errors import MissingDependencyError
 from painn_ase.heads import EnergyHead
 from painn_ase.kernels.library import ModelRecord, StackRecord, load_library
-from painn_ase.nn.painn import Mixing, PaiNN
 from painn_ase.potential import AtomisticPotential
+from painn_ase.spec import NetworkSpec
 
-__all__ = ["create_kernel", "frequency_offsets", "stack_names", "stack_sizes"]
+__all__ = [
+    "KernelNetwork",
+    "as_array",
+    "create_kernel",
+    "frequency_offsets",
+    "gives_responses",
+    "kernel_network",
+    "known_kinds",
+    "layer_weights",
+    "packs",
+    "stack_names",
+    "stack_sizes",
+]
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
 _doubles = ctypes.POINTER(ctypes.c_double)
 
 
-def _network(potential: AtomisticPotential) -> PaiNN:
-    """The network; :func:`.why_not_fused` has said no to any other kind."""
-    network = potential.representation
-    assert isinstance(network, PaiNN)
-    return network
+class KernelNetwork(ABC):
+    """What the compiled kernel has to know of networks of one kind; used without an instance.
+
+    Attributes
+    ----------
+    number : int
+        ``PAINN_NETWORK_…`` of csrc/abi.h.
+    gives_responses : bool
+        Whether its kernel evaluates the gated stacks of response heads.
+    """
+
+    number: ClassVar[int]
+    gives_responses: ClassVar[bool] = False
+
+    @classmethod
+    def why_not(cls, potential: AtomisticPotential) -> str | None:
+        """Why the kernel cannot evaluate a potential with such a network; None if it can."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def tensors(cls, potential: AtomisticPotential) -> list[FloatArray]:
+        """Embedding and blocks in the order of csrc/abi.h; shared weights are repeated."""
+
+    @classmethod
+    def fields(cls, potential: AtomisticPotential) -> dict[str, Any]:
+        """Fields of :class:`.ModelRecord` that only this kind has."""
+        return {}
+
+
+_Kind = TypeVar("_Kind", bound=type[KernelNetwork])
+_PACKED: dict[type[NetworkSpec], type[KernelNetwork]] = {}
+
+
+def packs(spec: type[NetworkSpec]) -> Callable[[_Kind], _Kind]:
+    """Class decorator: this is how networks described by a record of type `spec` are packed."""
+
+    def register(kind: _Kind) -> _Kind:
+        _PACKED[spec] = kind
+        return kind
+
+    return register
+
+
+def kernel_network(potential: AtomisticPotential) -> type[KernelNetwork] | None:
+    """What the kernel knows of this potential's kind of network; None if it does not know it."""
+    return _PACKED.get(type(potential.spec.representation))
+
+
+def known_kinds() -> tuple[str, ...]:
+    """Kinds of networks that the kernel knows."""
+    return tuple(sorted(k for k, spec in NetworkSpec.KINDS.items() if spec in _PACKED))
+
+
+def gives_responses(potential: AtomisticPotential) -> bool:
+    """Whether the kernel evaluates the response heads of this kind of network."""
+    network = kernel_network(potential)
+    return network is not None and network.gives_responses
 
 
 def frequency_offsets(potential: AtomisticPotential) -> FloatArray:
     """Stored Bessel frequencies minus nπ/cutoff, 1/Å: float32 training has rounded them."""
-    stored = _array(_network(potential).radial_basis.frequencies)
+    network: Any = potential.representation
+    stored = as_array(network.radial_basis.frequencies)
     n = np.arange(1, len(stored) + 1)
     return stored - n * (math.pi / potential.cutoff)
 
 
 def stack_names(potential: AtomisticPotential) -> tuple[str, ...]:
     """Heads made of a gated stack, in the order the kernel numbers them."""
+    if not gives_responses(potential):
+        return ()
     return tuple(name for name in ("dipole", "polarizability") if name in potential.heads)
 
 
@@ -56,14 +129,16 @@ def stack_sizes(potential: AtomisticPotential, name: str) -> tuple[int, int]:
 
 def create_kernel(potential: AtomisticPotential, isa: int) -> int:
     """The kernel's own copy of the model for instruction set number `isa`: its address."""
-    network = _network(potential)
-    spec = network.spec
+    network = kernel_network(potential)
+    assert network is not None  # why_not_fused has said so of any other kind
+    spec = potential.spec.representation
     gaussian = spec.radial_basis == "gaussian"
-    basis = network.radial_basis
-    centers = _array(basis.centers) if gaussian else frequency_offsets(potential)
-    widths = _array(basis.widths) if gaussian else np.ones(spec.n_rbf)
+    module: Any = potential.representation
+    basis = module.radial_basis
+    centers = as_array(basis.centers) if gaussian else frequency_offsets(potential)
+    widths = as_array(basis.widths) if gaussian else np.ones(spec.n_rbf)
     energy, scale, reference = _energy_head(potential)
-    tensors = _tensors(potential) + energy
+    tensors = network.tensors(potential) + energy
     hidden = np.array([t.shape[0] for t in energy[:-2:2]], dtype=np.int32)
     names = stack_names(potential)
     kept = [_stack_tensors(potential, name) for name in names]
@@ -80,7 +155,6 @@ def create_kernel(potential: AtomisticPotential, isa: int) -> int:
         n_hidden=len(hidden),
         single=int(potential.dtype == torch.float32),
         cutoff=spec.cutoff,
-        epsilon=spec.epsilon,
         scale=scale,
         hidden=hidden.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
         centers=_address(centers),
@@ -88,7 +162,9 @@ def create_kernel(potential: AtomisticPotential, isa: int) -> int:
         reference=_address(reference),
         tensors=_addresses(tensors),
         n_stacks=len(names),
+        network=network.number,
         stacks=stacks,
+        **network.fields(potential),
     )
     handle: int | None = load_library().painn_create(ctypes.byref(record), isa)
     if not handle:
@@ -99,7 +175,7 @@ def create_kernel(potential: AtomisticPotential, isa: int) -> int:
     return handle
 
 
-def _array(tensor: Any) -> FloatArray:
+def as_array(tensor: Any) -> FloatArray:
     """A contiguous float64 copy."""
     return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
@@ -112,7 +188,7 @@ def _addresses(arrays: list[FloatArray]) -> Any:
     return (_doubles * len(arrays))(*(_address(a) for a in arrays))
 
 
-def _layers(mlp: Any) -> list[Any]:
+def layer_weights(mlp: Any) -> list[Any]:
     """Weights and biases of the linear layers of an MLP."""
     return [t for layer in mlp if hasattr(layer, "weight") for t in (layer.weight, layer.bias)]
 
@@ -125,28 +201,16 @@ def _energy_head(potential: AtomisticPotential) -> tuple[list[FloatArray], float
         return nothing, 0.0, np.zeros(len(potential.elements))
     head = potential.heads["energy"]
     assert isinstance(head, EnergyHead)
-    return [_array(t) for t in _layers(head.mlp)], head.scale, _array(head.references.values)
-
-
-def _tensors(potential: AtomisticPotential) -> list[FloatArray]:
-    """The network's weights in the order of csrc/abi.h; blocks that share weights repeat them."""
-    net = _network(potential)
-    blocks = range(net.spec.n_interactions)
-    found: list[Any] = [net.embedding.weight]
-    for k in blocks:
-        found += _layers(net.filters[k % len(net.filters)])
-    for k in blocks:
-        mixing = net.mixings[k % len(net.mixings)]
-        assert isinstance(mixing, Mixing)
-        interaction: Any = net.interactions[k % len(net.interactions)]
-        found += _layers(interaction.context)
-        found += [mixing.vector_mix.weight, *_layers(mixing.context)]
-    return [_array(t) for t in found]
+    return (
+        [as_array(t) for t in layer_weights(head.mlp)],
+        head.scale,
+        as_array(head.references.values),
+    )
 
 
 def _stack_tensors(potential: AtomisticPotential, name: str) -> list[FloatArray]:
     blocks = _gated_blocks(potential, name)
-    return [_array(t) for b in blocks for t in (b.vector_mix.weight, *_layers(b.context))]
+    return [as_array(t) for b in blocks for t in (b.vector_mix.weight, *layer_weights(b.context))]
 
 
 def _stack_record(

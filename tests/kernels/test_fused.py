@@ -13,6 +13,7 @@ import torch
 from ase import Atoms
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_comparison import DTYPES, ELEMENTS, USABLE, agrees_with_eager, close, structures
 from kernel_structures import ethanol, shaken_lattice, water_box
 
 from painn_ase.errors import (
@@ -21,9 +22,9 @@ from painn_ase.errors import (
     UnknownElementError,
     UnsupportedPropertyError,
 )
-from painn_ase.graph import AtomGraph, VerletList, collate, from_ase, neighbor_pairs
+from painn_ase.graph import VerletList, collate, from_ase, neighbor_pairs
 from painn_ase.kernels import FusedBackend, FusedKernel
-from painn_ase.kernels.library import INSTRUCTION_SETS, load_library, why_unavailable
+from painn_ase.kernels.library import why_unavailable
 from painn_ase.potential import AtomisticPotential
 from painn_ase.spec import (
     DipoleSpec,
@@ -33,41 +34,11 @@ from painn_ase.spec import (
     PaiNNSpec,
     PolarizabilitySpec,
 )
-from painn_ase.testing import TOLERANCES, random_potential
+from painn_ase.testing import random_potential
 
 pytestmark = pytest.mark.skipif(
     why_unavailable() is not None, reason=f"compiled kernel: {why_unavailable()}"
 )
-
-DTYPES = (torch.float32, torch.float64)
-USABLE = [
-    name
-    for number, name in enumerate(INSTRUCTION_SETS)
-    if why_unavailable() is None and load_library().painn_supports(number)
-]
-ELEMENTS = (1, 6, 8)
-
-
-def close(given: np.ndarray, expected: np.ndarray, dtype: torch.dtype) -> bool:
-    tolerance = TOLERANCES[dtype]
-    largest = np.abs(expected).max(initial=0.0)
-    return bool(
-        np.abs(given - expected).max(initial=0.0) <= tolerance.atol + tolerance.rtol * largest
-    )
-
-
-def agrees_with_eager(fused: FusedKernel, potential: AtomisticPotential, graph: AtomGraph) -> None:
-    """Energies, forces and virial of every structure equal eager float64."""
-    truth = copy.deepcopy(potential).double()(graph, ("energy", "energies", "forces"))
-    answer = fused.compute_graph(graph)
-    assert answer.forces is not None
-    assert close(answer.forces, truth.forces.numpy(), potential.dtype)
-    assert close(answer.energies, truth.energies.numpy(), potential.dtype)
-    assert close(answer.energy, truth.energy.numpy(), potential.dtype)
-    if bool(graph.pbc.all()):
-        stress = copy.deepcopy(potential).double()(graph, ("stress",)).stress.numpy()
-        backend = FusedBackend(potential)
-        assert close(backend(graph, ("stress",)).stress.numpy(), stress, potential.dtype)
 
 
 @st.composite
@@ -139,19 +110,6 @@ def response_potentials(draw: st.DrawFn) -> AtomisticPotential:
         torch.manual_seed(draw(st.integers(0, 10_000)))
         potential = AtomisticPotential(spec)
     return potential.to(draw(st.sampled_from(DTYPES))).eval().requires_grad_(False)
-
-
-@st.composite
-def structures(draw: st.DrawFn) -> Atoms:
-    """Molecules, wires, slabs and crystals, also smaller than the cutoff and left-handed."""
-    numbers = draw(st.lists(st.sampled_from(ELEMENTS), min_size=1, max_size=9))
-    return shaken_lattice(
-        np.random.default_rng(draw(st.integers(0, 10_000))),
-        numbers,
-        spacing=draw(st.sampled_from([1.4, 2.1, 3.0])),
-        pbc=draw(st.tuples(st.booleans(), st.booleans(), st.booleans())),
-        handedness=draw(st.sampled_from([1.0, -1.0])),
-    )
 
 
 @settings(deadline=None, max_examples=40)

@@ -155,9 +155,8 @@ def test_impossible_networks_are_refused() -> None:
     ModelSpec(elements=(1,), heads=HeadsSpec(energy=EnergySpec()), representation=SchNetSpec())
 
 
-@pytest.mark.parametrize("kind", ["schnet", "so3net"])
-def test_the_fast_kernel_says_why_it_cannot_run_another_network(kind: str) -> None:
-    model = random_potential(8, 2, 6, 4.0, kind=kind)
-    with pytest.raises(Exception, match=f"PaiNN only.*{kind}"):
+def test_the_fast_kernel_says_why_it_cannot_run_another_network() -> None:
+    model = random_potential(8, 2, 6, 4.0, kind="so3net")
+    with pytest.raises(Exception, match=r"knows painn and schnet, .*so3net|kernel is not there"):
         PaiNNCalculator(model, device="cpu", backend="fused").get_potential_energy(molecule("H2O"))
     assert PaiNNCalculator(model, device="cpu").get_potential_energy(molecule("H2O"))

@@ -1,4 +1,4 @@
-// The C interface between Python (ctypes) and the fused PaiNN kernel, and between its own files.
+// The C interface between Python (ctypes) and the fused kernels, and between their own files.
 //
 // Plain C records only: no Python, NumPy or torch header is needed, so one binary serves them all.
 #ifndef PAINN_ABI_H
@@ -13,11 +13,13 @@
 #endif
 
 // Raised with every change of the records below; Python refuses a library that answers otherwise.
-#define PAINN_ABI_VERSION 3
+#define PAINN_ABI_VERSION 4
 #define PAINN_STAGES 8
 #define PAINN_MAX_STACKS 2
 #define PAINN_DIPOLE 0
 #define PAINN_POLARIZABILITY 1
+#define PAINN_NETWORK_PAINN 0
+#define PAINN_NETWORK_SCHNET 1
 
 extern "C" {
 
@@ -30,9 +32,10 @@ struct PainnStack {
 };
 
 // A model: sizes and weights. Tensors are row-major float64 as torch.nn.Linear stores them
-// (out, in), in this order: embedding; for each block filter weight, bias; for each block
-// context.0 w, b, context.2 w, b, vector_mix w, mixing.context.0 w, b, mixing.context.2 w, b;
-// for each layer of the energy MLP w, b.
+// (out, in), in this order: embedding; the blocks; for each layer of the energy MLP w, b. Blocks of
+// PaiNN: for each block filter weight, bias; for each block context.0 w, b, context.2 w, b,
+// vector_mix w, mixing.context.0 w, b, mixing.context.2 w, b. Of SchNet: for each block carry w,
+// filter.0 w, b, filter.2 w, b, update.0 w, b, update.2 w, b.
 struct PainnModel {
   int32_t n_features, n_interactions, n_rbf, n_elements;
   int32_t radial_basis;     // 0 Bessel, 1 Gaussian
@@ -45,8 +48,11 @@ struct PainnModel {
   const double* widths;     // (n_rbf,) of the Gaussians
   const double* reference;  // (n_elements,) reference energies
   const double* const* tensors;
-  int32_t n_stacks, reserved;
+  int32_t n_stacks;
+  int32_t network;          // PAINN_NETWORK_…
   const PainnStack* stacks;
+  int32_t n_filters;        // width of SchNet's convolution
+  int32_t reserved;
 };
 
 // What a stack says of each atom, and how fast it changes; the rates need velocities.
@@ -124,5 +130,8 @@ namespace painn {
 const PainnKernel* portable_kernel(bool single);
 const PainnKernel* avx2_kernel(bool single);
 const PainnKernel* avx512_kernel(bool single);
+const PainnKernel* portable_schnet(bool single);
+const PainnKernel* avx2_schnet(bool single);
+const PainnKernel* avx512_schnet(bool single);
 }  // namespace painn
 #endif

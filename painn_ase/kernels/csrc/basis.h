@@ -6,7 +6,8 @@
 
 namespace {
 
-constexpr int group = 16;  // pairs whose basis is evaluated side by side
+constexpr int group = 16;     // pairs whose basis is evaluated side by side
+constexpr int no_cutoff = 2;  // a cutoff function for networks that multiply with it later: 1
 
 struct Basis {
   int n_rbf, radial_basis, cutoff_function;
@@ -27,10 +28,28 @@ PAINN_INLINE void cutoff_values(const Basis& b, const double* d, const double* s
     }
     return;
   }
+  if (b.cutoff_function == no_cutoff) {
+    for (int l = 0; l < group; l++) {
+      f[l] = 1.;
+      df[l] = 0.;
+    }
+    return;
+  }
   for (int l = 0; l < group; l++) {
     const double x = d[l] / b.cutoff;
     f[l] = 1. - x * x * x * (10. - x * (15. - 6. * x));
     df[l] = -30. * x * x * (1. - x) * (1. - x) / b.cutoff;
+  }
+}
+
+// Sine and cosine of pi·d/cutoff.
+PAINN_INLINE void half_turn(const Basis& b, const double* d, double* s, double* c) {
+  const double w0 = 3.14159265358979323846 / b.cutoff;
+  for (int l = 0; l < group; l++) {
+    double half_s, half_c;
+    sin_cos(0.5 * w0 * d[l], half_s, half_c);
+    s[l] = 2. * half_s * half_c;
+    c[l] = 1. - 2. * half_s * half_s;
   }
 }
 
@@ -40,13 +59,8 @@ void basis_rows(const Basis& b, int n, const double* distance, int kp, T* phi, T
   const double w0 = 3.14159265358979323846 / b.cutoff;
   double d[group], s[group], c[group], f[group], df[group], inverse[group];
   for (int l = 0; l < group; l++) d[l] = l < n ? distance[l] : 0.5 * b.cutoff;
-  for (int l = 0; l < group; l++) {
-    double half_s, half_c;
-    sin_cos(0.5 * w0 * d[l], half_s, half_c);
-    s[l] = 2. * half_s * half_c;
-    c[l] = 1. - 2. * half_s * half_s;
-    inverse[l] = 1. / d[l];
-  }
+  half_turn(b, d, s, c);
+  for (int l = 0; l < group; l++) inverse[l] = 1. / d[l];
   cutoff_values(b, d, s, c, f, df);
   double s_before[group], s_now[group], c_before[group], c_now[group];
   for (int l = 0; l < group; l++) {
@@ -77,7 +91,9 @@ void basis_rows(const Basis& b, int n, const double* distance, int kp, T* phi, T
     } else {
       const double coefficient = -0.5 / (b.widths[k] * b.widths[k]);
       for (int l = 0; l < group; l++) {
-        const double x = d[l] - b.centers[k], v = exp_of(coefficient * x * x);
+        // Below 1e-26 nothing is added to any sum, and denormal numbers would cost dearly.
+        const double x = d[l] - b.centers[k], power = coefficient * x * x;
+        const double v = power < -60. ? 0. : exp_of(power);
         value[l] = f[l] * v;
         slope[l] = v * (df[l] + f[l] * 2. * coefficient * x);
       }

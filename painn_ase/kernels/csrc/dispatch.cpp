@@ -213,13 +213,26 @@ bool supported(int isa) {
   return false;
 }
 
-const PainnKernel* kernel_for(int isa, bool single) {
+// The kernel of a model's network; null for a network that this library does not know.
+const PainnKernel* kernel_for(int isa, const PainnModel& model) {
+  using Find = const PainnKernel* (*)(bool single);
+  struct Network {
+    int32_t number;
+    Find portable, avx2, avx512;
+  };
+  static const Network networks[] = {
 #if defined(PAINN_X86) && defined(__GNUC__)
-  if (isa == avx512) return painn::avx512_kernel(single);
-  if (isa == avx2) return painn::avx2_kernel(single);
+      {PAINN_NETWORK_PAINN, painn::portable_kernel, painn::avx2_kernel, painn::avx512_kernel},
+      {PAINN_NETWORK_SCHNET, painn::portable_schnet, painn::avx2_schnet, painn::avx512_schnet},
+#else
+      {PAINN_NETWORK_PAINN, painn::portable_kernel, nullptr, nullptr},
+      {PAINN_NETWORK_SCHNET, painn::portable_schnet, nullptr, nullptr},
 #endif
-  (void)isa;
-  return painn::portable_kernel(single);
+  };
+  for (const Network& n : networks)
+    if (n.number == model.network)
+      return (isa == avx512 ? n.avx512 : isa == avx2 ? n.avx2 : n.portable)(model.single != 0);
+  return nullptr;
 }
 
 }  // namespace
@@ -247,8 +260,8 @@ PAINN_EXPORT void* painn_create(const PainnModel* model, int isa) {
   const PainnServices services = {allocate, release, now};
   Handle* h = new (std::nothrow) Handle();
   if (!h) return nullptr;
-  h->kernel = kernel_for(isa, model->single != 0);
-  h->model = h->kernel->create(model, &services);
+  h->kernel = kernel_for(isa, *model);
+  h->model = h->kernel ? h->kernel->create(model, &services) : nullptr;
   if (!h->model) {
     delete h;
     return nullptr;

@@ -13,30 +13,10 @@
 namespace {
 
 template <class T>
-struct Stepper {
-  Step<T>& s;
-  const PainnTask& task;
-  const PainnTeam& team;
-  int thread;
-  double last = 0.;
-
-  void clock(int stage) {
-    if (thread != 0 || !task.seconds) return;
-    const double t = s.services.now();
-    if (stage >= 0) task.seconds[stage] += t - last;
-    last = t;
-  }
-  void barrier() {
-    if (team.n_threads > 1) team.barrier(team.team);
-  }
-  int share(int n, int t) const { return static_cast<int>(int64_t(n) * t / team.n_threads); }
-
-  template <class Stage>
-  void for_atoms(Stage stage) {
-    const int begin = share(task.n_atoms, thread), end = share(task.n_atoms, thread + 1);
-    for (int a = begin; a < end; a += block_atoms)
-      stage(a, end - a < block_atoms ? end - a : block_atoms);
-  }
+struct Stepper : Worker<Step<T>> {
+  using Base = Worker<Step<T>>;
+  using Base::s, Base::task, Base::team, Base::thread;
+  using Base::add_energies, Base::barrier, Base::clock, Base::collect, Base::for_atoms, Base::share;
 
   void geometry(ThreadBuffers<T>& b) {
     const int kp = s.w.kp;
@@ -77,7 +57,7 @@ struct Stepper {
         context(s, k + 1, b, a, n);
         return;
       }
-      energy_head(s, task, b, a, n);
+      energy_head(s.w.energy, task, b.energy, s.q + a * f, s.gq + a * f, f, a, n);
       if (task.derivatives) backward_mixing(b, k, gm, a, n);
     });
   }
@@ -102,20 +82,6 @@ struct Stepper {
       context_backward(s, k, b, a, n);
       backward_mixing(b, k - 1, gm, a, n);
     });
-  }
-
-  void collect() {
-    for (int i = share(task.n_atoms, thread); i < share(task.n_atoms, thread + 1); i++)
-      for (int a = 0; a < 3; a++) {
-        double sum = 0.;
-        for (int t = 0; t < team.n_threads; t++) sum += s.threads[t].forces[3 * ptrdiff_t(i) + a];
-        task.forces[3 * ptrdiff_t(i) + a] = sum;
-      }
-    if (thread) return;
-    for (int c = 0; c < 9 * task.n_systems; c++) {
-      task.virial[c] = 0.;
-      for (int t = 0; t < team.n_threads; t++) task.virial[c] += s.threads[t].virial[c];
-    }
   }
 
   // Rates of all features: scalars' in s.gq, vectors' in `tmu` on return. The buffers of the
@@ -226,8 +192,7 @@ struct Stepper {
     }
     barrier();
     if (thread) return;
-    for (int k = 0; k < task.n_systems; k++) task.energy[k] = 0.;
-    for (int i = 0; i < task.n_atoms; i++) task.energy[task.system[i]] += task.energies[i];
+    add_energies();
   }
 };
 
@@ -266,7 +231,7 @@ int prepare_step(void* self, const PainnTask* task, int n_threads) {
 
 template <class T>
 void run_step(void* self, const PainnTask* task, const PainnTeam* team, int thread) {
-  Stepper<T>{*static_cast<Step<T>*>(self), *task, *team, thread}.run();
+  Stepper<T>{{*static_cast<Step<T>*>(self), *task, *team, thread}}.run();
 }
 
 template <class T>

@@ -65,6 +65,12 @@ T* pad_vector(const PainnServices& s, const double* v, Axis axis) {
   return out;
 }
 
+inline double* copy_doubles(const PainnServices& s, const double* from, int n) {
+  double* out = static_cast<double*>(s.allocate(sizeof(double) * (n + 1)));
+  if (out && n) std::memcpy(out, from, sizeof(double) * n);
+  return out;
+}
+
 template <class T>
 struct Linear {
   Packed<T> forward, backward;

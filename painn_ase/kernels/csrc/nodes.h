@@ -2,31 +2,9 @@
 #ifndef PAINN_NODES_H
 #define PAINN_NODES_H
 #include "state.h"
+#include "worker.h"
 
 namespace {
-
-// Adds the rows of atoms [a0, a0 + n), `w` numbers each, of every private buffer, at `offset`
-// there, and clears them. Blocks of atoms that a thread's pairs do not touch are passed over.
-template <class T>
-void gather_rows(const Step<T>& s, int n_threads, T* to, size_t offset, ptrdiff_t a0, ptrdiff_t n,
-                 ptrdiff_t w) {
-  for (int t = 1; t < n_threads; t++) {
-    const ThreadBuffers<T>& b = s.threads[t];
-    for (ptrdiff_t a = a0; a < a0 + n;) {
-      const ptrdiff_t block = a / block_atoms, block_end = (block + 1) * block_atoms;
-      const ptrdiff_t end = block_end < a0 + n ? block_end : a0 + n;
-      if (b.touched[block]) {
-        T* from = b.rows + offset + a * w;
-        T* out = to + a * w;
-        for (ptrdiff_t c = 0; c < (end - a) * w; c += lanes<T>) {
-          add_to<T>(out + c, load<T>(from + c));
-          store<T>(from + c, splat<T>(T(0)));
-        }
-      }
-      a = end;
-    }
-  }
-}
 
 template <class T>
 void first_features(const Step<T>& s, const PainnTask& task, int a0, int n) {
@@ -181,48 +159,6 @@ void mixing_backward(const Step<T>& s, const PainnTask& task, int k, ThreadBuffe
     }
   }
   product<T>(3 * n, t.gvw, 2 * f, b.vectors.backward, gm, f, last ? Start::zero : Start::accumulate);
-}
-
-// Atomic energies, and with `derivatives` dE/dq into gq.
-template <class T>
-void energy_head(const Step<T>& s, const PainnTask& task, ThreadBuffers<T>& t, int a0, int n) {
-  using V = typename Simd<T>::V;
-  const Weights<T>& w = s.w;
-  const ptrdiff_t f = w.f;
-  const T* in = s.q + a0 * f;
-  ptrdiff_t width = f, at = 0;
-  for (int l = 0; l < w.n_hidden; l++) {
-    T* out = t.hidden + at;
-    product<T>(n, in, width, w.energy[l].forward, out, w.hidden[l], Start::bias, w.energy[l].bias);
-    silu_with_slope(out, t.slope + at, n * ptrdiff_t(w.hidden[l]));
-    at += ptrdiff_t(w.hidden[l]) * n;
-    in = out;
-    width = w.hidden[l];
-  }
-  for (int i = 0; i < n; i++) {
-    V e = splat<T>(T(0));
-    for (ptrdiff_t c = 0; c < width; c += lanes<T>)
-      e += load<T>(in + i * width + c) * load<T>(w.energy_out + c);
-    task.energies[a0 + i] = w.scale * (double(sum<T>(e)) + w.energy_bias) +
-                            w.reference[task.species[a0 + i]];
-  }
-  if (!task.derivatives) return;
-  T *gradient = t.gradient, *next = t.gradient + block_atoms * ptrdiff_t(w.widest_hidden);
-  if (w.n_hidden == 0) gradient = s.gq + a0 * f;
-  const V scale = splat<T>(T(w.scale));
-  for (int i = 0; i < n; i++)
-    for (ptrdiff_t c = 0; c < width; c += lanes<T>)
-      store<T>(gradient + i * width + c, scale * load<T>(w.energy_out + c));
-  for (int l = w.n_hidden - 1; l >= 0; l--) {
-    width = w.hidden[l];
-    at -= width * n;
-    for (ptrdiff_t c = 0; c < n * width; c += lanes<T>)
-      store<T>(gradient + c, load<T>(gradient + c) * load<T>(t.slope + at + c));
-    T* out = l ? next : s.gq + a0 * f;
-    product<T>(n, gradient, width, w.energy[l].backward, out, l ? w.hidden[l - 1] : f);
-    next = gradient;
-    gradient = out;
-  }
 }
 
 }  // namespace

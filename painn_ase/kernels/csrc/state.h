@@ -1,6 +1,7 @@
 // What a step keeps between its stages, and where in one block of memory it lies.
 #ifndef PAINN_STATE_H
 #define PAINN_STATE_H
+#include "arena.h"
 #include "tangent.h"
 #include "weights.h"
 
@@ -9,7 +10,8 @@ namespace {
 template <class T>
 struct ThreadBuffers {
   T* rows;       // zeros between stages: private messages (null for the first thread)
-  T *h, *g3, *gc, *gvw, *norm, *hidden, *slope, *gradient;  // node stage, block_atoms rows
+  T *h, *g3, *gc, *gvw, *norm;  // node stage, block_atoms rows
+  EnergyRoom<T> energy;
   EdgeScratch<T> edge;
   uint8_t* touched;  // blocks of atoms whose private rows are not zero between stages
   GatedScratch<T> head, head_out;
@@ -40,18 +42,6 @@ struct Step {
   int32_t* present;    // elements present
   int n_present = 0;
   bool with_rates = false, with_stacks = false;  // whether there is room for them
-};
-
-// Hands out aligned pieces; with a null base it only counts.
-struct Bump {
-  char* base;
-  size_t used;
-  template <class U>
-  U* take(size_t n) {
-    U* p = base ? reinterpret_cast<U*>(base + used) : nullptr;
-    used += (n * sizeof(U) + 127) / 64 * 64;  // a line to spare: rows never end at a page's edge
-    return p;
-  }
 };
 
 template <class T>
@@ -114,9 +104,7 @@ void lay_out(Step<T>& s, Bump& m) {
     b.gc = m.take<T>(block_atoms * 2 * f);
     b.gvw = m.take<T>(block_atoms * 6 * f);
     b.norm = m.take<T>(block_atoms * f);
-    b.hidden = m.take<T>(block_atoms * (w.total_hidden + 1));
-    b.slope = m.take<T>(block_atoms * (w.total_hidden + 1));
-    b.gradient = m.take<T>(2 * block_atoms * (w.widest_hidden + 1));
+    lay_out(b.energy, m, w.energy);
     b.edge.w = m.take<T>(block_pairs * 3 * panel_vectors * lanes<T>);
     b.edge.dw = m.take<T>(block_pairs * 3 * panel_vectors * lanes<T>);
     b.edge.sums = m.take<T>(block_pairs * 4 * lanes<T>);
@@ -138,15 +126,14 @@ int prepare(Step<T>& s, const PainnTask& task, int n_threads) {
   int n_present = 0;
   for (int i = 0; i < task.n_atoms; i++)
     if (slot[task.species[i]] < 0) slot[task.species[i]] = n_present++;
-  auto more = [](int have, int need) { return need > have ? need + need / 8 : have; };
   if (!s.arena || task.n_atoms > s.max_atoms || task.n_pairs > s.max_pairs ||
       (task.velocities && !s.with_rates) || (task.stacks && !s.with_stacks) ||
       task.n_systems > s.max_systems || n_present > s.max_present || n_threads > s.max_threads) {
     s.with_rates = s.with_rates || task.velocities;
     s.with_stacks = s.with_stacks || task.stacks;
-    s.max_atoms = more(s.max_atoms, task.n_atoms);
-    s.max_pairs = more(s.max_pairs, task.n_pairs);
-    s.max_systems = more(s.max_systems, task.n_systems);
+    s.max_atoms = roomier(s.max_atoms, task.n_atoms);
+    s.max_pairs = roomier(s.max_pairs, task.n_pairs);
+    s.max_systems = roomier(s.max_systems, task.n_systems);
     s.max_present = n_present > s.max_present ? n_present : s.max_present;
     if (n_threads > s.max_threads) {
       s.services.release(s.threads);

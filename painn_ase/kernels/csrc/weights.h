@@ -3,6 +3,7 @@
 #define PAINN_WEIGHTS_H
 #include "abi.h"
 #include "basis.h"
+#include "energy.h"
 #include "heads.h"
 
 namespace {
@@ -28,18 +29,14 @@ struct FirstBlock {
 
 template <class T>
 struct Weights {
-  int f0 = 0, f = 0, n_blocks = 0, kp = 0, k = 0, n_elements = 0, n_hidden = 0;
-  int widest_hidden = 0, total_hidden = 0;
-  double scale = 1., epsilon = 0.;
+  int f0 = 0, f = 0, n_blocks = 0, kp = 0, k = 0, n_elements = 0;
+  double epsilon = 0.;
   Basis basis{};
-  double *centers = nullptr, *widths = nullptr, *reference = nullptr;
+  double *centers = nullptr, *widths = nullptr;
   T* embedding = nullptr;  // (n_elements, F)
   Block<T>* blocks = nullptr;
   FirstBlock<T>* first = nullptr;  // per element
-  Linear<T>* energy = nullptr;     // hidden layers
-  int* hidden = nullptr;           // their padded widths
-  T* energy_out = nullptr;         // (last hidden,)
-  double energy_bias = 0.;
+  EnergyHead<T> energy;
   int n_stacks = 0, widest_stack = 0;
   GatedStack<T> stacks[PAINN_MAX_STACKS] = {};
   bool complete = false;
@@ -63,13 +60,6 @@ inline void element_messages(const PainnModel& m, const double* const* t, double
       x[ptrdiff_t(e) * 3 * f + o] = z;
     }
   }
-}
-
-template <class T>
-double* copy_doubles(const PainnServices& s, const double* from, int n) {
-  double* out = static_cast<double*>(s.allocate(sizeof(double) * (n + 1)));
-  if (out && n) std::memcpy(out, from, sizeof(double) * n);
-  return out;
 }
 
 template <class T>
@@ -142,28 +132,6 @@ void build_first(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
 }
 
 template <class T>
-bool build_energy(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
-  const double* const* t = m.tensors + 1 + 11 * w.n_blocks;
-  w.n_hidden = m.n_hidden;
-  w.energy = static_cast<Linear<T>*>(s.allocate(sizeof(Linear<T>) * (m.n_hidden + 1)));
-  w.hidden = static_cast<int*>(s.allocate(sizeof(int) * (m.n_hidden + 1)));
-  if (!w.energy || !w.hidden) return false;
-  Axis in{w.f0, w.f, 1};
-  for (int l = 0; l < m.n_hidden; l++) {
-    const Axis out{m.hidden[l], padded<T>(m.hidden[l]), 1};
-    w.energy[l].build(s, t[2 * l], t[2 * l + 1], out, in);
-    if (!w.energy[l].complete()) return false;
-    w.hidden[l] = out.n_padded;
-    w.total_hidden += out.n_padded;
-    if (out.n_padded > w.widest_hidden) w.widest_hidden = out.n_padded;
-    in = out;
-  }
-  w.energy_out = pad_vector<T>(s, t[2 * m.n_hidden], in);
-  w.energy_bias = t[2 * m.n_hidden + 1][0];
-  return w.energy_out != nullptr;
-}
-
-template <class T>
 bool build_stacks(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
   w.n_stacks = m.n_stacks;
   w.widest_stack = w.f;
@@ -194,22 +162,21 @@ void build_weights(Weights<T>& w, const PainnServices& s, const PainnModel& m) {
   w.n_elements = m.n_elements;
   w.k = m.n_rbf + 1;
   w.kp = padded<T>(w.k);
-  w.scale = m.scale;
   w.epsilon = m.epsilon;
-  w.reference = copy_doubles<T>(s, m.reference, m.n_elements);
-  w.centers = copy_doubles<T>(s, m.centers, m.n_rbf);
-  w.widths = copy_doubles<T>(s, m.widths, m.radial_basis ? m.n_rbf : 0);
+  w.centers = copy_doubles(s, m.centers, m.n_rbf);
+  w.widths = copy_doubles(s, m.widths, m.radial_basis ? m.n_rbf : 0);
   w.basis = Basis{m.n_rbf, m.radial_basis, m.cutoff_function, m.cutoff, w.centers, w.widths};
   w.embedding = static_cast<T*>(s.allocate(sizeof(T) * size_t(m.n_elements) * w.f));
   w.blocks = static_cast<Block<T>*>(s.allocate(sizeof(Block<T>) * w.n_blocks));
   w.first = static_cast<FirstBlock<T>*>(s.allocate(sizeof(FirstBlock<T>) * m.n_elements));
-  if (!w.reference || !w.centers || !w.widths || !w.embedding || !w.blocks || !w.first) return;
+  if (!w.centers || !w.widths || !w.embedding || !w.blocks || !w.first) return;
   for (int e = 0; e < m.n_elements; e++)
     for (int c = 0; c < w.f0; c++)
       w.embedding[ptrdiff_t(e) * w.f + c] = T(m.tensors[0][ptrdiff_t(e) * w.f0 + c]);
   for (int k = 0; k < w.n_blocks; k++) build_block(w, s, m, k);
   build_first(w, s, m);
-  bool complete = build_energy(w, s, m);
+  bool complete =
+      build_energy(w.energy, s, m, m.tensors + 1 + 11 * w.n_blocks, Axis{w.f0, w.f, 1});
   complete = build_stacks(w, s, m) && complete;
   for (int k = 0; k < w.n_blocks; k++) {
     const Block<T>& b = w.blocks[k];
@@ -243,18 +210,14 @@ void free_weights(Weights<T>& w, const PainnServices& s) {
     s.release(w.first[e].vector.data);
     s.release(w.first[e].vector_back.data);
   }
-  for (int l = 0; w.energy && l < w.n_hidden; l++) w.energy[l].free(s);
+  free_energy(w.energy, s);
   for (int k = 0; k < w.n_stacks; k++)
     for (GatedBlock<T>& b : w.stacks[k].blocks) free_gated(b, s);
   s.release(w.blocks);
   s.release(w.first);
-  s.release(w.energy);
-  s.release(w.hidden);
-  s.release(w.energy_out);
   s.release(w.embedding);
   s.release(w.centers);
   s.release(w.widths);
-  s.release(w.reference);
 }
 
 }  // namespace
