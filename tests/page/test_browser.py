@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from painn_ase.cli import app
 from painn_ase.models import bundled_models
 from painn_ase.page import Page, PageResult, page_record
 from painn_ase.spectra import (
@@ -116,6 +118,33 @@ def test_the_brightest_mode_is_shown_first_and_rows_pick_others(page, folder: Pa
     page.wait_for_function(
         "before => document.getElementById('molecule').toDataURL() !== before", arg=before
     )
+
+
+def test_anharmonic_sticks_hang_in_infrared_and_raman(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    for command in ("harmonic", "anharmonic"):
+        done = CliRunner().invoke(app, [command, "water", "H2O", "-o", str(tmp_path / command)])
+        assert done.exit_code == 0, done.output
+    levels = str(tmp_path / "anharmonic" / "anharmonic.json")
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "harmonic"), "--anharmonic", levels])
+    assert done.exit_code == 0, done.output
+    with opened(tmp_path / "harmonic" / "report.html") as page:
+        groups = page.locator("#plot .levels")
+        assert groups.count() == 2
+        heights = [
+            {
+                line.get_attribute("data-mode"): float(line.get_attribute("y2"))
+                - float(line.get_attribute("y1"))
+                for line in group.locator("line").all()
+            }
+            for group in groups.all()
+        ]
+        # the bend is the strongest in infrared, the symmetric stretch in Raman
+        modes = [max("012", key=lambda k, found=found: found[k]) for found in heights]
+        assert modes == ["0", "1"]
+        page.uncheck("[data-flag='levels']")
+        assert page.locator("#plot .levels line").count() == 0
 
 
 def test_a_stick_picks_its_mode_and_keys_step_on(page) -> None:

@@ -44,9 +44,12 @@ function openResult(given, index) {
   const curves = {};
   for (const [name, curve] of Object.entries(given.curves)) curves[name] = openCurve(curve);
   const lines = { ...(given.modes?.lines ?? {}) };
+  const levels = { ...(given.modes?.anharmonic?.lines ?? {}) };
   if (curves.vv && curves.vh) {
     curves.unpolarised = sumOf(curves.vv, curves.vh);
-    if (lines.vv && lines.vh) lines.unpolarised = lines.vv.map((v, k) => v + lines.vh[k]);
+    for (const areas of [lines, levels]) {
+      if (areas.vv && areas.vh) areas.unpolarised = areas.vv.map((v, k) => v + areas.vh[k]);
+    }
   }
   const displacements = given.modes
     ? unpack(given.modes.displacement).map((flat) =>
@@ -58,6 +61,7 @@ function openResult(given, index) {
     index,
     curves,
     lines,
+    levels,
     displacements,
     geometries: Object.keys(GEOMETRIES).filter((g) => g in curves),
   };

@@ -13,7 +13,7 @@ const has = {
   modes: results.some((r) => r.modes),
   laser: results.some((r) => r.conditions.laser_nm),
   error: results.some((r) => Object.values(r.curves).some((c) => c.error)),
-  levels: results.some((r) => Object.keys(r.modes?.anharmonic?.lines ?? {}).length),
+  levels: results.some((r) => Object.keys(r.levels).length),
   lines: results.some((r) => Object.keys(r.lines).length),
 };
 const geometries = Object.keys(GEOMETRIES).filter((g) => results.some((r) => r.geometries.includes(g)));
@@ -98,9 +98,9 @@ function sticksOf(curve) {
 
 /** Anharmonic levels on the ordinate of a curve, as sticksOf; null for the mode of others. */
 function levelsOf(curve) {
-  const found = curve.result.modes?.anharmonic;
-  const areas = found?.lines[curve.name];
+  const areas = curve.result.levels[curve.name];
   if (!areas) return null;
+  const found = curve.result.modes.anharmonic;
   const perArea = curve.fwhm ? curve.peak / (curve.fwhm * state.factor) : 1;
   const gain = (v) => (curve.name === 'infrared' ? 1 : laserGain(curve.result, v));
   const n = found.frequency.length;
