@@ -126,7 +126,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "learn": Example(
         f"painn-ase learn H2O --engine {_WATER} --guide {_WATER} --n-models 2 --near 20 "
-        "--steps 1000 --max-frames 40 --dynamics-rounds 0 -o learnt",
+        "--steps 400 --max-frames 20 --dynamics-rounds 0 -o learnt",
         "[Learning a molecule](../../learning.md) shows it at work with PySCF, for minutes to "
         "hours. Here a bundled model gives the labels.",
         modules=("lightning",),

@@ -47,6 +47,7 @@ def figures() -> dict[str, str]:
         "figures_md17.md": md17(),
         "figures_general.md": general_model(),
         "figures_experiment.md": experiment(),
+        "figures_stability.md": stability(),
     }
 
 
@@ -396,6 +397,30 @@ def experiment() -> str:
     ]
     head = ("", "harmonic, PySCF", "harmonic", f"× {report['factor']:.3f}", "perturbation theory")
     return table(head, rows) + _source(path)
+
+
+def stability() -> str:
+    """Whether the general model holds in dynamics, and its barriers of internal rotation."""
+    path, barriers = (REPORTS / f"small_organics_{n}.json" for n in ("stability", "barriers"))
+    runs = _load(path)["runs"]
+    fell = [name for name, row in runs.items() if row["broken"]]
+    whole = [row for row in runs.values() if "drift_meV_per_atom_ps" in row]
+    spread = max(runs, key=lambda name: runs[name].get("largest_spread_eV_per_A", 0.0))
+    which = f": {', '.join(f'`{n}`' for n in fell)}" if fell else ""
+    drift = max(row["drift_meV_per_atom_ps"] for row in whole)
+    said = (
+        f"{len(runs)} runs of {_load(path)['picoseconds']:.0f} ps, {len(fell)} in which a bond "
+        f"broke or formed{which}. The energy drifts by at most {_number(drift, 1)} meV an atom and "
+        f"ps; members differ by up to {runs[spread].get('largest_spread_eV_per_A', 0.0):.2f} eV/Å "
+        f"in a component of a force (`{spread}`).\n\n"
+    )
+    rows = [
+        (f"`{smiles}`", f"{row['pyscf']:.2f}", f"{row['model']:.2f}", f"{row['difference']:+.2f}")
+        for smiles, row in _load(barriers)["barriers"].items()
+        if "pyscf" in row
+    ]
+    head = ("barrier, kJ/mol", "PySCF", "model", "difference")
+    return said + table(head, rows) + _source(barriers, f"`{path.relative_to(ROOT)}`")
 
 
 def md17() -> str:
