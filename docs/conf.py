@@ -18,7 +18,7 @@ from builders.demo import write_demo
 from builders.errors import errors_table, write_errors
 from builders.figures import figures
 from builders.gallery import write_gallery
-from builders.quantities import quantities_table, write_quantities
+from builders.quantities import engines_table, quantities_table, write_quantities
 from builders.writing import table, write_folder
 
 from painn_ase import __version__
@@ -36,6 +36,7 @@ write_folder(
     GENERATED / "tables",
     {
         "quantities.md": quantities_table("reference/quantities/"),
+        "engines.md": engines_table(),
         "errors.md": errors_table("reference/errors/"),
         "commands.md": commands_table("reference/commands/"),
         "formats.md": table(

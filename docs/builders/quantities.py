@@ -9,7 +9,7 @@ from builders.writing import table, tree, write_folder
 from painn_ase.kernels.fused_backend import FUSED_PROPERTIES, FUSED_RESPONSE
 from painn_ase.quantities import QUANTITIES, Quantity
 
-__all__ = ["TESTS", "quantities_table", "write_quantities"]
+__all__ = ["TESTS", "engines_table", "quantities_table", "write_quantities"]
 
 ROOT = Path(__file__).parents[2]
 _DERIVATIVES = (
@@ -127,6 +127,13 @@ _METHODS = {
 ENGINES: dict[tuple[str, str], frozenset[str]] = {
     ("fused CPU kernel", "performance.md"): FUSED_PROPERTIES | FUSED_RESPONSE | {"free_energy"},
     ("i-PI", "ipi.md"): frozenset({"energy", "forces", "stress", "dipole", "polarizability"}),
+    ("LAMMPS", "lammps.md"): frozenset(
+        {"energy", "energies", "forces", "stress", "dipole", "polarizability"}
+    ),
+    ("torch-sim", "torch_sim.md"): frozenset(
+        {"energy", "forces", "stress", "dipole", "polarizability"}
+        | {"dipole_flux", "polarizability_flux"}
+    ),
     ("metatomic", "metatomic.md"): frozenset(
         {"energy", "energies", "forces", "stress", "dipole", "polarizability"}
     ),
@@ -144,6 +151,33 @@ def quantities_table(prefix: str) -> str:
             for q in QUANTITIES.values()
         ),
     ) + tree(prefix, QUANTITIES)
+
+
+#: Engine → on how many processes, with what a table says of it.
+PROCESSES = {
+    "i-PI": (
+        "server and clients; beads of a client in one call",
+        "text between server and clients",
+    ),
+    "LAMMPS": ("MPI ranks, each a part of the atoms", "per-atom energies as well"),
+    "torch-sim": ("one; many systems in one call", "Python 3.12 or later"),
+    "metatomic": ("as the program that loads the file", "one file for several programs"),
+}
+
+
+def engines_table() -> str:
+    """What each engine gives, and on how many processes."""
+    asked = ("energy", "energies", "forces", "stress", "dipole", "polarizability", "dipole_flux")
+    rows = [
+        (
+            f"[{name}]({page})",
+            *("yes" if q in has else "" for q in asked),
+            *PROCESSES[name],
+        )
+        for (name, page), has in ENGINES.items()
+        if name in PROCESSES
+    ]
+    return table(("", *(f"`{q}`" for q in asked), "processes", "besides"), rows)
 
 
 def write_quantities(folder: Path) -> None:
