@@ -81,6 +81,20 @@ def test_members_that_disagree_are_noticed() -> None:
     ExtrapolationGuard.of(calc, "stop", max_spread=2.0 * largest).observe(frame(water))
 
 
+def test_a_hole_of_the_general_model_is_told_by_its_members() -> None:
+    # Methanol with its oxygen pulled away, where no label is.
+    atoms = molecule("CH3OH")
+    atoms.calc = PaiNNCalculator("small-organics")
+    guard = ExtrapolationGuard.of(atoms.calc, "stop")
+    assert guard is not None
+    atoms.get_forces()
+    guard.observe(frame(atoms))
+    atoms.positions[1] += 0.9 * (atoms.positions[1] - atoms.positions[0])
+    atoms.get_forces()
+    with pytest.raises(UnstableRunError, match=r"committee disagree .* 0\.8 allowed"):
+        guard.observe(frame(atoms))
+
+
 def test_without_statistics_or_for_other_calculators_there_is_no_guard() -> None:
     from ase.calculators.emt import EMT
 
