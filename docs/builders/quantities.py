@@ -168,16 +168,11 @@ PROCESSES = {
 def engines_table() -> str:
     """What each engine gives, and on how many processes."""
     asked = ("energy", "energies", "forces", "stress", "dipole", "polarizability", "dipole_flux")
-    rows = [
-        (
-            f"[{name}]({page})",
-            *("yes" if q in has else "" for q in asked),
-            *PROCESSES[name],
-        )
-        for (name, page), has in ENGINES.items()
-        if name in PROCESSES
-    ]
-    return table(("", *(f"`{q}`" for q in asked), "processes", "besides"), rows)
+    engines = {name: (page, has) for (name, page), has in ENGINES.items() if name in PROCESSES}
+    rows = [(f"`{q}`", *("yes" if q in has else "" for _, has in engines.values())) for q in asked]
+    rows.append(("processes", *(PROCESSES[name][0] for name in engines)))
+    rows.append(("besides", *(PROCESSES[name][1] for name in engines)))
+    return table(("", *(f"[{name}]({page})" for name, (page, _) in engines.items())), rows)
 
 
 def write_quantities(folder: Path) -> None:
