@@ -18,7 +18,7 @@ from painn_ase.graph.record import AtomGraph
 from painn_ase.kernels.checks import check_against_eager
 from painn_ase.kernels.fused import FusedKernel, why_not_fused
 from painn_ase.kernels.interface import Backend, register_backend
-from painn_ase.kernels.library import best_instruction_set, why_unavailable
+from painn_ase.kernels.library import best_instruction_set, compiler, why_unavailable
 from painn_ase.kernels.packing import gives_responses
 from painn_ase.kernels.structure import EnergyForces, Response
 from painn_ase.potential import AtomisticPotential, Prediction
@@ -97,7 +97,7 @@ class FusedBackend(Backend):
     @classmethod
     def describe(cls) -> str:
         """What it is and uses on this machine, in words."""
-        return f"CPU kernel, {best_instruction_set()}"
+        return f"CPU kernel, {best_instruction_set()}, built by {compiler()}"
 
     @property
     def remark(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -213,3 +214,9 @@ def test_a_backend_says_what_it_leaves_to_eager() -> None:
     assert not eager.step_properties
     with pytest.raises(UnsupportedPropertyError, match="eager backend has no lean step"):
         eager.step(np.zeros((0, 3)), np.zeros(0), np.zeros((3, 3)), None, ())
+
+
+@needs_kernel
+def test_the_kernel_says_which_compiler_built_it() -> None:
+    (status,) = (b for b in available_backends() if b.name == "fused")
+    assert re.search(r"built by (GCC|.*[Cc]lang|Microsoft)", status.remark), status.remark
