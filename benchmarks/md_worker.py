@@ -50,18 +50,16 @@ def build_painn_ase(network: str, backend: str, device: str, dtype: torch.dtype)
     return PaiNNCalculator(model, device=device, dtype=dtype, backend=backend)
 
 
-def build_schnetpack(network: str, variant: str, device: str, dtype: torch.dtype) -> Calculator:
-    """SchNetPack's SpkCalculator with random weights; `variant` "skin" keeps its pair list."""
+def schnetpack_model(network: str, n_features: int = N_FEATURES) -> Any:
+    """SchNetPack's network of random weights with energy and forces, the same in every process."""
     import schnetpack as spk
-    from schnetpack.interfaces import SpkCalculator
-    from schnetpack.transform import MatScipyNeighborList, SkinNeighborList
 
     torch.manual_seed(0)
     kinds = {"painn": "PaiNN", "schnet": "SchNet", "so3net": "SO3net"}
     own = {"lmax": 2} if network == "so3net" else {}
-    model = spk.model.NeuralNetworkPotential(
+    return spk.model.NeuralNetworkPotential(
         representation=getattr(spk.representation, kinds[network])(
-            n_atom_basis=N_FEATURES,
+            n_atom_basis=n_features,
             n_interactions=N_INTERACTIONS,
             radial_basis=spk.nn.BesselRBF(n_rbf=N_RBF, cutoff=CUTOFF),
             cutoff_fn=spk.nn.CosineCutoff(CUTOFF),
@@ -69,14 +67,22 @@ def build_schnetpack(network: str, variant: str, device: str, dtype: torch.dtype
         ),
         input_modules=[spk.atomistic.PairwiseDistances()],
         output_modules=[
-            spk.atomistic.Atomwise(n_in=N_FEATURES, output_key="energy"),
+            spk.atomistic.Atomwise(n_in=n_features, output_key="energy"),
             spk.atomistic.Forces(),
         ],
         postprocessors=[spk.transform.CastTo64()],
     )
+
+
+def build_schnetpack(network: str, variant: str, device: str, dtype: torch.dtype) -> Calculator:
+    """SchNetPack's SpkCalculator with random weights; `variant` "skin" keeps its pair list."""
+    from schnetpack.interfaces import SpkCalculator
+    from schnetpack.transform import MatScipyNeighborList, SkinNeighborList
+
     pairs = MatScipyNeighborList(cutoff=CUTOFF)
     if variant == "skin":
         pairs = SkinNeighborList(pairs, cutoff_skin=0.3)
+    model = schnetpack_model(network)
     return SpkCalculator(
         model, pairs, energy_unit="eV", position_unit="Ang", device=device, dtype=dtype
     )

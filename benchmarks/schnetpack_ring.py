@@ -16,9 +16,8 @@ from pathlib import Path
 
 sys.path.append(sys.path.pop(0))
 
-import schnetpack as spk
 import torch
-from md_worker import CUTOFF, N_INTERACTIONS, N_RBF, versions
+from md_worker import CUTOFF, schnetpack_model, versions
 from schnetpack.md import MaxwellBoltzmannInit, Simulator, System
 from schnetpack.md.calculators import SchNetPackCalculator
 from schnetpack.md.integrators import RingPolymer
@@ -30,24 +29,9 @@ from systems import build_system
 
 def build(name: str, beads: int, features: int) -> Simulator:
     """TRPMD at 300 K with random weights, float32, its pair list kept with a shell of 0.3 Å."""
-    torch.manual_seed(0)
-    model = spk.model.NeuralNetworkPotential(
-        representation=spk.representation.PaiNN(
-            n_atom_basis=features,
-            n_interactions=N_INTERACTIONS,
-            radial_basis=spk.nn.BesselRBF(n_rbf=N_RBF, cutoff=CUTOFF),
-            cutoff_fn=spk.nn.CosineCutoff(CUTOFF),
-        ),
-        input_modules=[spk.atomistic.PairwiseDistances()],
-        output_modules=[
-            spk.atomistic.Atomwise(n_in=features, output_key="energy"),
-            spk.atomistic.Forces(),
-        ],
-        postprocessors=[spk.transform.CastTo64()],
-    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        torch.save(model, path)
+        torch.save(schnetpack_model("painn", features), path)
         pairs = NeighborListMD(CUTOFF, 0.3, MatScipyNeighborList)
         calculator = SchNetPackCalculator(
             str(path), "forces", "eV", "Angstrom", pairs, energy_key="energy"
